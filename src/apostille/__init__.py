@@ -1,0 +1,1 @@
+"""apostille: the proof layer for autonomous AI agents."""

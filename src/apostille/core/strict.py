@@ -1,0 +1,236 @@
+"""The only readers of decimal, hex, base64 and JSON text in apostille.
+
+Each takes exactly the one spelling that its writer makes and refuses every other, so that whatever parses is written back to
+the same bytes (rule 1 of the formats). Python's own readers are lenient: ``int("+1_0")`` is 10, ``b64decode`` skips stray bytes,
+``json.loads`` lets the last duplicate key win.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from typing import Any, NoReturn
+
+from apostille.errors import MalformedError, MalformedJsonError, TooLargeError
+
+MAX_UINT63 = 2**63 - 1
+MAX_SAFE_INTEGER = 2**53 - 1
+_MAX_DIGITS = 19
+_HEX = re.compile(r"[0-9a-f]*")
+_JSON_NESTING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+
+
+def decimal(text: str, *, spec: str = "decimal") -> int:
+    """Read an ASCII decimal number with no sign, space or leading zero, 0 to 2**63 - 1.
+
+    Raises:
+        MalformedError: Any other spelling, or a number out of range.
+
+    Spec: c2sp.org/tlog-checkpoint, "Note text", item 2.
+    """
+    # The length test comes first: int() of a long string is slow.
+    if not (1 <= len(text) <= _MAX_DIGITS and text.isascii() and text.isdigit()):
+        raise MalformedError(f"not a decimal number: {text[:32]!r}", spec=spec)
+    value = int(text)
+    if str(value) != text or value > MAX_UINT63:
+        raise MalformedError(f"not a canonical decimal number: {text!r}", spec=spec)
+    return value
+
+
+def hex_bytes(text: object, size: int, *, spec: str = "hex") -> bytes:
+    """Read lower-case hex of exactly ``size`` bytes.
+
+    Raises:
+        MalformedError: Not a string, another length, or another alphabet.
+    """
+    if not isinstance(text, str) or len(text) != 2 * size or not _HEX.fullmatch(text):
+        raise MalformedError(f"not {size} bytes of lower-case hex: {str(text)[:32]!r}", spec=spec)
+    return bytes.fromhex(text)
+
+
+def base64_bytes(text: object, *, spec: str = "base64", size: int | None = None, limit: int = 4 * 2**20) -> bytes:
+    """Read padded standard base64 (RFC 4648 section 4) with zero trailing bits and no white space.
+
+    Args:
+        text: The base64 text.
+        spec: Format named in errors.
+        size: Exact number of bytes expected, if any.
+        limit: Largest number of characters read.
+
+    Raises:
+        MalformedError: Any other spelling or size.
+    """
+    if not isinstance(text, str):
+        raise MalformedError("not a base64 string", spec=spec)
+    if len(text) > limit:
+        raise TooLargeError(f"base64 of {len(text):,} characters", limit=limit, spec=spec)
+    try:
+        data = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise MalformedError(f"not base64: {text[:32]!r}", spec=spec) from error
+    if base64_text(data) != text:
+        raise MalformedError(f"not canonical base64: {text[:32]!r}", spec=spec)
+    if size is not None and len(data) != size:
+        raise MalformedError(f"{len(data)} bytes of base64 where {size} belong", spec=spec)
+    return data
+
+
+def base64_text(data: bytes) -> str:
+    """Write padded standard base64 (RFC 4648 section 4)."""
+    return binascii.b2a_base64(data, newline=False).decode("ascii")
+
+
+def utf8(data: bytes, *, spec: str) -> str:
+    """Decode strict UTF-8.
+
+    Raises:
+        MalformedError: Overlong forms, surrogates, truncated sequences.
+    """
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedError("not UTF-8", spec=spec, offset=error.start) from error
+
+
+def lines(data: bytes, *, spec: str) -> list[str]:
+    """Split UTF-8 text into lines that each end in LF; no other control character, no trailing space.
+
+    Raises:
+        MalformedError: A missing final LF, a control character, a line that ends in a space.
+    """
+    text = utf8(data, spec=spec)
+    if not text.endswith("\n"):
+        raise MalformedError("the last line does not end in LF", spec=spec)
+    found = text[:-1].split("\n")
+    for line in found:
+        # C0, DEL and C1: none of them belongs into a line.
+        if any(ord(c) < 0x20 or 0x7F <= ord(c) <= 0x9F for c in line) or line.endswith(" "):
+            raise MalformedError(f"control character or trailing space in line {line[:32]!r}", spec=spec)
+    return found
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("duplicate key")
+    return found
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(f"number not allowed: {text[:32]}")
+
+
+def _integer(text: str) -> int:
+    if len(text) > len(str(MAX_SAFE_INTEGER)) + 1 or not -MAX_SAFE_INTEGER <= int(text) <= MAX_SAFE_INTEGER:
+        _refuse(text)
+    return int(text)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_refuse, parse_constant=_refuse, parse_int=_integer)
+
+
+def json_value(data: bytes, *, spec: str, max_depth: int = 16) -> Any:
+    """Read one JSON value of the statement profile: no float, no null, no duplicate key, no lone surrogate.
+
+    It does **not** check that the bytes are canonical: ``canonical_json(value) == data`` does.
+
+    Args:
+        data: UTF-8 bytes, nothing before or after the value.
+        spec: Format named in errors.
+        max_depth: Deepest nesting of objects and arrays.
+
+    Raises:
+        MalformedJsonError: Anything else, with the reason.
+    """
+    text = utf8(data, spec=spec)
+    if data.count(b"{") + data.count(b"[") > max_depth:
+        depth = 0
+        for token in _JSON_NESTING.findall(data):
+            depth += token in (b"{", b"[")
+            depth -= token in (b"}", b"]")
+            if depth > max_depth:
+                raise MalformedJsonError(f"nested deeper than {max_depth}", spec=spec)
+    try:
+        value, end = _DECODER.raw_decode(text)
+        if end != len(text):
+            raise ValueError(f"something follows the value at character {end}")
+        # Escaped lone surrogates pass the decoder; UTF-8 can't hold them. No null: an absent value is an absent key.
+        if "\\u" in text or "null" in text:
+            _check_values(value)
+    except (ValueError, RecursionError) as error:
+        raise MalformedJsonError(str(error), spec=spec) from error
+    return value
+
+
+def _check_values(value: Any) -> None:
+    if value is None:
+        raise ValueError("null is not allowed")
+    if isinstance(value, str):
+        value.encode("utf-8")
+    elif isinstance(value, list):
+        for item in value:
+            _check_values(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            key.encode("utf-8")
+            _check_values(item)
+
+
+def canonical_json(value: Any) -> bytes:
+    """Write JCS (RFC 8785) of a value of the statement profile: ASCII keys, no float, no null, |n| < 2**53.
+
+    Inside that profile sorted keys, minimal escapes and no white space *are* RFC 8785; outside of it they are not.
+    """
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+def canonical_json_value(data: bytes, *, spec: str, max_depth: int = 16) -> Any:
+    """Read JSON that must already be canonical: what is read is written back to the same bytes.
+
+    Raises:
+        MalformedJsonError: Not of the profile, or not in canonical form.
+    """
+    value = json_value(data, spec=spec, max_depth=max_depth)
+    if canonical_json(value) != data:
+        raise MalformedJsonError("not in canonical form (RFC 8785)", spec=spec)
+    return value
+
+
+def exact_members(value: Any, required: set[str], optional: set[str] | None = None, *, spec: str) -> dict[str, Any]:
+    """Check that ``value`` is an object with all of ``required``, some of ``optional``, and nothing else.
+
+    Raises:
+        MalformedError: Not an object; a member missing or unknown.
+    """
+    if not isinstance(value, dict):
+        raise MalformedError("not a JSON object", spec=spec)
+    missing = required - value.keys()
+    unknown = value.keys() - required - (optional or set())
+    if missing or unknown:
+        raise MalformedError(
+            f"members missing: {sorted(missing)[:4]}, unknown: {[k[:32] for k in sorted(unknown)[:4]]}", spec=spec
+        )
+    return value
+
+
+def integer(value: Any, *, spec: str, low: int = 0, high: int = MAX_SAFE_INTEGER) -> int:
+    """Check that a JSON value is an integer (``true`` is none) from ``low`` to ``high``.
+
+    Raises:
+        MalformedError: Another type, or out of range.
+    """
+    if type(value) is not int or not low <= value <= high:
+        raise MalformedError(f"not an integer from {low} to {high}: {str(value)[:32]!r}", spec=spec)
+    return value
+
+
+def string(value: Any, *, spec: str, limit: int = 4096) -> str:
+    """Check that a JSON value is a string of at most ``limit`` characters.
+
+    Raises:
+        MalformedError: Another type, or longer.
+    """
+    if not isinstance(value, str) or len(value) > limit:
+        raise MalformedError(f"not a string of at most {limit} characters: {str(value)[:32]!r}", spec=spec)
+    return value

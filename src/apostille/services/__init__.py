@@ -1,0 +1,1 @@
+"""Use cases over ports. No SQL, no HTTP."""

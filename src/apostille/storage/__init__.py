@@ -1,0 +1,1 @@
+"""Where values are kept: SQLite, memory, tiles, key files. Each translates its errors at its own edge."""
