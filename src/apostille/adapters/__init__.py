@@ -1,0 +1,1 @@
+"""Outside things behind our ports: the machine itself for now."""

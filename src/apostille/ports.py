@@ -1,0 +1,231 @@
+"""What services need from the outside, as protocols, and the values that cross these lines.
+
+Services know these protocols and nothing behind them; ``wiring`` joins them to the real things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from apostille.core.checkpoint import Checkpoint
+from apostille.core.tree import Growth, Head
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningText:
+    """One opening in the clear, on its way to the keeper.
+
+    Attributes:
+        name: Subject name.
+        digest: SHA-256 of ``content``, as the statement has it.
+        content: salt || bytes, or the bare bytes of a plain commitment.
+    """
+
+    name: str
+    digest: bytes
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PendingEntry:
+    """A signed statement that has no place in the log yet.
+
+    Attributes:
+        statement: Exact statement bytes.
+        pae_digest: SHA-256 of its PAE.
+        signature: By the key of ``spki`` over the PAE.
+        spki: The signer's public key.
+        openings: One per subject that has one, in the order of the subjects.
+        unit: Erasure unit, 16 bytes; its key wraps the record's.
+        run: Run id, 16 bytes, if the statement is one of a run.
+        certifies: SHA-256 of the SPKI that a key statement speaks of.
+        receipt_id: Name under which a recipient asks for the receipt, 16 bytes.
+    """
+
+    statement: bytes
+    pae_digest: bytes
+    signature: bytes
+    spki: bytes
+    openings: tuple[OpeningText, ...]
+    unit: bytes
+    run: bytes | None = None
+    certifies: bytes | None = None
+    receipt_id: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedOpening:
+    """One opening as it is stored: AES-256-GCM under the record's key."""
+
+    name: str
+    ciphertext: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that the store keeps of one leaf.
+
+    Attributes:
+        entry: Exact leaf bytes.
+        leaf_hash: SHA-256(0x00 || entry).
+        statement: Exact statement bytes.
+        pae_digest: SHA-256 of the statement's PAE.
+        unit: Erasure unit, 16 bytes.
+        wrapped_key: The record's key under the unit's key; ``None`` once erased.
+        openings: Sealed, in the order of the subjects that have one.
+        run: Run id, 16 bytes.
+        certifies: SHA-256 of the SPKI that a key statement speaks of.
+        receipt_id: 16 bytes.
+    """
+
+    entry: bytes
+    leaf_hash: bytes
+    statement: bytes
+    pae_digest: bytes
+    unit: bytes
+    wrapped_key: bytes | None
+    openings: tuple[SealedOpening, ...]
+    run: bytes | None = None
+    certifies: bytes | None = None
+    receipt_id: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCheckpoint:
+    """A checkpoint that was signed: its size and root beside the note."""
+
+    size: int
+    root_hash: bytes
+    note: bytes
+
+
+class Clock(Protocol):
+    """The time of this machine: an assertion, never evidence."""
+
+    def now_ms(self) -> int:
+        """Return milliseconds since 1970 in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        ...
+
+
+class Random(Protocol):
+    """The operating system's randomness."""
+
+    def token(self, size: int) -> bytes:
+        """Return ``size`` unpredictable bytes."""
+        ...
+
+
+class Reader(Protocol):
+    """Reading a store. What it returns is unverified: whoever reads for a verdict recomputes."""
+
+    def head(self) -> Head:
+        """Return the committed head."""
+        ...
+
+    def checkpoint(self) -> SignedCheckpoint | None:
+        """Return the newest signed checkpoint."""
+        ...
+
+    def checkpoints(self) -> list[SignedCheckpoint]:
+        """Return all signed checkpoints, oldest first."""
+        ...
+
+    def count(self) -> int:
+        """Return how many leaves are there, whatever the head says."""
+        ...
+
+    def record(self, index: int) -> Record:
+        """Return one leaf; ``NotFoundError`` where there is none."""
+        ...
+
+    def records(self, start: int = 0) -> Iterator[tuple[int, Record]]:
+        """Yield leaves in order of their index, from ``start``; a missing one is simply not there."""
+        ...
+
+    def hashes(self, level: int, start: int, count: int) -> Sequence[bytes]:
+        """Return ``count`` stored hashes of a level (0: leaves; L: complete subtrees of 256**L leaves)."""
+        ...
+
+    def index_of_receipt(self, receipt_id: bytes) -> int | None:
+        """Return the index that a receipt id stands for."""
+        ...
+
+    def index_of_key(self, spki_digest: bytes) -> int | None:
+        """Return the index of the statement that certifies a key."""
+        ...
+
+    def run_indexes(self, run: bytes) -> list[int]:
+        """Return the indexes of a run's statements, ascending."""
+        ...
+
+    def runs(self) -> list[bytes]:
+        """Return the ids of all runs, in order of their first statement."""
+        ...
+
+
+class Store(Reader, Protocol):
+    """The one writer of a log. Every method that writes is durable when it returns."""
+
+    def commit(self, expected: Head, records: Sequence[Record], growth: Growth) -> None:
+        """Append ``records`` if the head is still ``expected``: one durable transaction, all or nothing.
+
+        Raises:
+            ConflictError: The head is another; nothing was written.
+            StorageUnavailableError: Nothing was written.
+            OutcomeUnknownError: It may have been written. Stop and reload.
+        """
+        ...
+
+    def add_checkpoint(self, checkpoint: SignedCheckpoint) -> None:
+        """Keep a signed checkpoint; ``ConflictError`` where that size has another root."""
+        ...
+
+    def close(self) -> None:
+        """Release the store."""
+        ...
+
+
+class Vault(Protocol):
+    """Keys of erasure units, outside the database."""
+
+    def key(self, unit: bytes) -> bytes | None:
+        """Return a unit's key, ``None`` if there is none (any more)."""
+        ...
+
+    def ensure(self, unit: bytes) -> bytes:
+        """Return a unit's key; make it, durably, if it is not there."""
+        ...
+
+
+class HeadMemory(Protocol):
+    """The last head that this machine has seen of each log: a restore guard, not a witness."""
+
+    def recall(self, origin: str) -> Checkpoint | None:
+        """Return the remembered head."""
+        ...
+
+    def remember(self, checkpoint: Checkpoint) -> None:
+        """Replace it, durably and atomically. The caller has checked consistency; the size never falls."""
+        ...
+
+
+class TileSink(Protocol):
+    """Where tiles are published."""
+
+    def published_size(self) -> int:
+        """Return the size that the tiles there cover, 0 if none."""
+        ...
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write one immutable file; writing the same bytes again does nothing."""
+        ...
+
+    def write_checkpoint(self, note: bytes, size: int) -> None:
+        """Replace the file ``checkpoint``, after all tiles that it covers."""
+        ...

@@ -1,0 +1,108 @@
+"""The attester: from content to a signed statement that is ready for the log.
+
+It draws a record seed, commits to each subject, writes the statement once, signs its PAE, and hands on exactly those bytes. The
+seed is forgotten here. It does no I/O; clock and randomness come through ports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from apostille.core import dsse, predicates, strict
+from apostille.core.commitment import SALT_BYTES, RecordSeed, opening_digest
+from apostille.core.digest import sha256
+from apostille.core.keys import StatementKey
+from apostille.core.statement import MAX_STATEMENT_BYTES, format_statement
+from apostille.errors import TooLargeError
+from apostille.ports import Clock, OpeningText, PendingEntry, Random
+
+PLAIN = "plain"
+SALTED = "salted"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def utc_text(milliseconds: int) -> str:
+    """Write a time as ``2026-11-24T03:00:02.125Z``."""
+    return (_EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a statement is to say, before salts, chain and signature.
+
+    Attributes:
+        type: Predicate type.
+        fields: Permanent fields, without ``captured_at``, ``key_id`` and ``nonce``.
+        attributes: The descriptive keys, for the attributes opening.
+        contents: Subject name to bytes, of ``raw``, ``canonical`` and ``part/..``, in that order.
+        findings: The findings as a JCS list; empty for none.
+        digests: Subjects that are bare digests (``spki``), without an opening.
+    """
+
+    type: str
+    fields: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+    contents: Sequence[tuple[str, bytes]] = ()
+    findings: bytes = b""
+    digests: Sequence[tuple[str, bytes]] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Attester:
+    """Signs drafts with one statement key."""
+
+    key: StatementKey
+    clock: Clock
+    random: Random
+
+    def attest(
+        self,
+        draft: Draft,
+        *,
+        unit: bytes,
+        run: bytes | None = None,
+        certifies: bytes | None = None,
+        receipt_id: bytes | None = None,
+    ) -> PendingEntry:
+        """Commit, write and sign one statement.
+
+        Raises:
+            TooLargeError: The statement would be over 1 MiB.
+        """
+        seed = RecordSeed(self.random.token(SALT_BYTES))
+        is_plain = draft.fields.get("commitment") == PLAIN
+        subjects: list[tuple[str, bytes]] = []
+        openings: list[OpeningText] = []
+
+        def commit(name: str, content: bytes, *, plain: bool) -> None:
+            salt = b"" if plain else seed.salt(name)
+            digest = opening_digest(salt, content)
+            subjects.append((name, digest))
+            openings.append(OpeningText(name, digest, salt + content))
+
+        parts = [item for item in draft.contents if item[0].startswith("part/")]
+        for name, content in draft.contents[: len(draft.contents) - len(parts)]:
+            commit(name, content, plain=is_plain)
+        subjects += draft.digests
+        commit("attributes", strict.canonical_json(dict(draft.attributes)), plain=False)
+        if draft.findings:
+            commit("findings", draft.findings, plain=False)
+        for name, content in parts:
+            commit(name, content, plain=is_plain)
+
+        predicate = {
+            **draft.fields,
+            "captured_at": utc_text(self.clock.now_ms()),
+            "key_id": self.key.key_id,
+            "nonce": self.random.token(predicates.ID_BYTES).hex(),
+        }
+        statement = format_statement(draft.type, predicate, subjects)
+        if len(statement) > MAX_STATEMENT_BYTES:
+            raise TooLargeError(f"a statement of {len(statement):,} bytes", limit=MAX_STATEMENT_BYTES, spec="statement")
+        message = dsse.pae(statement)
+        return PendingEntry(
+            statement, sha256(message), self.key.sign(message), self.key.spki, tuple(openings), unit, run, certifies, receipt_id
+        )

@@ -1,0 +1,60 @@
+"""Founding a log: genesis, and the keeper's first certificate."""
+
+from __future__ import annotations
+
+from apostille.core import keys, predicates
+from apostille.core.digest import sha256
+from apostille.errors import ConfigurationError
+from apostille.services.attester import Attester, Draft, utc_text
+from apostille.services.keeper import KEYS_UNIT, KeeperParts
+from apostille.services.sequencer import Sequencer
+from apostille.services.vault import Sealer
+
+
+def genesis(
+    parts: KeeperParts, root: keys.StatementKey, next_root: keys.StatementKey, *, root_life_ms: int = 3650 * 24 * 3600 * 1000
+) -> None:
+    """Found a log in an empty store: leaf 0 is the root's self-signed key statement, leaf 1 certifies the keeper's key.
+
+    Raises:
+        ConfigurationError: The store is not empty, or the origin is not the root key's.
+    """
+    if parts.store.head().size:
+        raise ConfigurationError("the store is not empty")
+    now = parts.clock.now_ms()
+    life = {"not_before": utc_text(now), "not_after": utc_text(now + root_life_ms)}
+    by_root = Attester(root, parts.clock, parts.random)
+    first = Draft(
+        predicates.KEY,
+        {
+            "event": "genesis",
+            "usage": "root",
+            "issuer": bytes(32).hex(),
+            "origin": parts.signer.origin,
+            "log": [vkey.hash.hex() for vkey in parts.signer.vkeys],
+            "next": sha256(next_root.spki).hex(),
+            **life,
+        },
+        {"holder": "root identity"},
+        digests=(("spki", sha256(root.spki)),),
+    )
+    sequencer = Sequencer(parts.store, Sealer(parts.vault, parts.random).seal, lambda _: None)
+    try:
+        founded = by_root.attest(first, unit=KEYS_UNIT, certifies=sha256(root.spki))
+        sequencer.submit(founded)
+        second = Draft(
+            predicates.KEY,
+            {
+                "event": "certify",
+                "usage": "statement",
+                "held_by": "keeper",
+                "certify": True,
+                "issuer": founded.pae_digest.hex(),
+                **life,
+            },
+            {"holder": "keeper"},
+            digests=(("spki", sha256(parts.key.spki)),),
+        )
+        sequencer.submit(by_root.attest(second, unit=KEYS_UNIT, certifies=sha256(parts.key.spki))).wait()
+    finally:
+        sequencer.close()

@@ -1,0 +1,230 @@
+"""The keeper: the one owner of a store.
+
+It alone has the log key and the database. It certifies the statement keys of this process's capturing sides, orders and commits
+what they sign, publishes heads, and hands out receipts. A statement key lives in memory only and for a day at most.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apostille.core import keys, predicates, statement
+from apostille.core.digest import sha256
+from apostille.core.tree import Head
+from apostille.errors import ConfigurationError, NotFoundError, UnavailableError
+from apostille.ports import Clock, HeadMemory, PendingEntry, Random, SignedCheckpoint, Store, TileSink, Vault
+from apostille.services import publisher as pub
+from apostille.services.attester import Attester, Draft, utc_text
+from apostille.services.receipts import build_bundle, build_pending, build_receipt
+from apostille.services.runs import Run
+from apostille.services.sequencer import Sequencer, Ticket
+from apostille.services.vault import Sealer
+
+KEYS_UNIT = bytes(predicates.ID_BYTES)  # the erasure unit of what belongs to no run
+STATEMENT_KEY_LIFE_MS = 24 * 3600 * 1000
+MAX_MERGE_DELAY_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperParts:
+    """What a keeper is made of; ``wiring`` brings it together."""
+
+    store: Store
+    vault: Vault
+    signer: pub.LogSigner
+    key: keys.StatementKey
+    heads: HeadMemory
+    sink: TileSink
+    clock: Clock
+    random: Random
+
+
+class Keeper:
+    """Owns a store from construction to ``close``.
+
+    Raises:
+        RollbackError: The restore guard found the store behind, or inconsistent with, a head that was signed or remembered.
+        ConfigurationError: The keeper's key is not certified in this store.
+    """
+
+    def __init__(self, parts: KeeperParts, *, publish_interval_seconds: float = 1.0) -> None:
+        self._parts = parts
+        self._store = parts.store
+        pub.guard(parts.store, parts.heads, parts.signer.origin)
+        self._check_own_keys()
+        self._attesters: dict[tuple[str, str], tuple[Attester, int]] = {}
+        self._lock = threading.Lock()
+        sealer = Sealer(parts.vault, parts.random)
+        self._sequencer = Sequencer(parts.store, sealer.seal, self._committed)
+        self._publisher = pub.Publisher(
+            parts.store,
+            parts.signer,
+            parts.heads,
+            parts.sink,
+            parts.clock,
+            lambda: self._sequencer.head,
+            interval_seconds=publish_interval_seconds,
+        )
+        self._publisher.start()
+        self._committed(self._sequencer.head)
+
+    def _check_own_keys(self) -> None:
+        index = self._store.index_of_key(sha256(self._parts.key.spki))
+        if index is None:
+            raise ConfigurationError("the keeper's key is not certified in this store")
+        self._issuer = self._store.record(index).pae_digest
+        genesis = statement.parse_statement(self._store.record(0).statement).predicate
+        named = {bytes.fromhex(digest) for digest in genesis.get("log", [])}
+        if genesis.get("origin") != self.origin or not {vkey.hash for vkey in self._parts.signer.vkeys} <= named:
+            raise ConfigurationError("the log key is not the one that this store's genesis names")
+
+    def _committed(self, head: Head) -> None:
+        newest = self._publisher.newest
+        if newest is None or head.size > newest.size:
+            self._publisher.notice(head)
+
+    @property
+    def origin(self) -> str:
+        """The log's name."""
+        return self._parts.signer.origin
+
+    @property
+    def signer(self) -> pub.LogSigner:
+        """The log's public face; its vkeys are what others pin."""
+        return self._parts.signer
+
+    @property
+    def head(self) -> Head:
+        """The committed head."""
+        return self._sequencer.head
+
+    @property
+    def newest_checkpoint(self) -> SignedCheckpoint | None:
+        """The newest signed checkpoint."""
+        return self._publisher.newest
+
+    def submit(self, entry: PendingEntry) -> Ticket:
+        """Queue a signed statement.
+
+        Raises:
+            BackPressureError: Too many are waiting.
+            StorageUnavailableError: The log has stopped.
+        """
+        return self._sequencer.submit(entry)
+
+    def ready(self) -> None:
+        """Raise if nothing may be accepted now.
+
+        Raises:
+            UnavailableError: The log has stopped, or publication lags by more than a minute.
+        """
+        self._sequencer.check()
+        lag = self._publisher.lag_seconds()
+        if lag > MAX_MERGE_DELAY_SECONDS:
+            raise UnavailableError(f"the newest statements have been unpublished for {lag:.0f} s: {self._publisher.failure}")
+
+    def attester(self, holder: str, *, held_by: str) -> Attester:
+        """Return an attester with a statement key that this log certifies for ``holder``, for a day at most.
+
+        Args:
+            holder: Name of the agent or gateway; it goes into the attributes opening only.
+            held_by: ``agent``, ``gateway`` or ``keeper``.
+        """
+        parts = self._parts
+        now = parts.clock.now_ms()
+        with self._lock:
+            known = self._attesters.get((held_by, holder))
+            if known is not None and now < known[1]:
+                return known[0]
+            key = keys.StatementKey.from_seed(parts.random.token(keys.P256_SEED_BYTES))
+            fields = {
+                "event": "certify",
+                "usage": "statement",
+                "held_by": held_by,
+                "issuer": self._issuer.hex(),
+                "not_before": utc_text(now),
+                "not_after": utc_text(now + STATEMENT_KEY_LIFE_MS),
+            }
+            spki = sha256(key.spki)
+            draft = Draft(predicates.KEY, fields, {"holder": holder}, digests=(("spki", spki),))
+            mine = Attester(parts.key, parts.clock, parts.random)
+            self.submit(mine.attest(draft, unit=KEYS_UNIT, certifies=spki))
+            made = Attester(key, parts.clock, parts.random)
+            # Half a life, so that a run that is open never outlives the key it began with by surprise.
+            self._attesters[held_by, holder] = (made, now + STATEMENT_KEY_LIFE_MS // 2)
+            return made
+
+    def open_run(
+        self,
+        *,
+        agent: str,
+        on_behalf_of: str | None = None,
+        held_by: str = "agent",
+        isolation: str = "none",
+        opening: Mapping[str, Any] | None = None,
+    ) -> Run:
+        """Open a run. Its first statement is on its way when this returns."""
+        newest = self._publisher.newest
+        return Run(
+            self,
+            self.attester(agent if held_by == "agent" else held_by, held_by=held_by),
+            agent=agent,
+            on_behalf_of=on_behalf_of,
+            isolation=isolation,
+            opening=opening,
+            head=(newest.size, newest.root_hash) if newest else None,
+        )
+
+    def publish(self) -> SignedCheckpoint | None:
+        """Publish now and return the newest checkpoint."""
+        return self._publisher.publish_now()
+
+    def wait_published(self, index: int, timeout_seconds: float | None = None) -> SignedCheckpoint:
+        """Wait for a checkpoint that covers a leaf.
+
+        Raises:
+            OutcomeUnknownError: There is none after ``timeout_seconds``.
+        """
+        return self._publisher.wait(index + 1, timeout_seconds)
+
+    def receipt(self, receipt_id: str, *, since: int | None = None) -> tuple[str, bytes]:
+        """Return state and receipt of an output: ``committed`` with the pending form, or ``published``.
+
+        Raises:
+            NotFoundError: No leaf has this receipt id.
+        """
+        try:
+            index = self._store.index_of_receipt(bytes.fromhex(receipt_id))
+        except ValueError as error:
+            raise NotFoundError("not a receipt id") from error
+        if index is None:
+            raise NotFoundError(f"no output has the receipt id {receipt_id[:32]}")
+        return self.receipt_at(index, since=since)
+
+    def receipt_at(self, index: int, *, since: int | None = None) -> tuple[str, bytes]:
+        """Return state and receipt of a leaf."""
+        newest = self._publisher.newest
+        if newest is None or newest.size <= index:
+            return "committed", build_pending(self._store, index)
+        log = self._parts.signer.vkeys[0]
+        return "published", build_receipt(self._store, self._parts.vault, newest, log, index, since=since)
+
+    def bundle_at(self, index: int) -> dict[str, Any]:
+        """Return the Sigstore bundle of a published leaf."""
+        return build_bundle(self._store, self.wait_published(index), self._parts.signer.vkeys[0], index)
+
+    @property
+    def reader(self) -> Store:
+        """The store, for reading."""
+        return self._store
+
+    def close(self) -> None:
+        """Commit what waits, publish it, release the store."""
+        try:
+            self._sequencer.close()
+            self._publisher.close()
+        finally:
+            self._store.close()

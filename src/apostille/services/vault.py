@@ -1,0 +1,69 @@
+"""Sealing records for the store and opening them again, with the keys of erasure units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apostille.core import sealing
+from apostille.core.digest import sha256
+from apostille.errors import DigestMismatchError
+from apostille.ports import PendingEntry, Random, Record, SealedOpening, Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Sealer:
+    """Seals what goes into the store."""
+
+    vault: Vault
+    random: Random
+
+    def seal(self, entry: PendingEntry, leaf: bytes, leaf_hash: bytes) -> Record:
+        """Encrypt an entry's openings under a fresh record key and wrap that.
+
+        Raises:
+            StorageUnavailableError: The unit's key can't be made durable.
+        """
+        dek = self.random.token(sealing.KEY_BYTES)
+        sealed = sealing.seal(dek, [(opening.digest, opening.content) for opening in entry.openings])
+        return Record(
+            leaf,
+            leaf_hash,
+            entry.statement,
+            entry.pae_digest,
+            entry.unit,
+            sealing.wrap(self.vault.ensure(entry.unit), dek),
+            tuple(SealedOpening(o.name, c) for o, c in zip(entry.openings, sealed, strict=True)),
+            entry.run,
+            entry.certifies,
+            entry.receipt_id,
+        )
+
+
+def open_record(vault: Vault, record: Record, digests: dict[str, bytes]) -> dict[str, bytes] | None:
+    """Decrypt the openings of a record and check each against its subject digest.
+
+    Args:
+        vault: Keys of erasure units.
+        record: As stored.
+        digests: Subject name to digest, of the *verified* statement.
+
+    Returns:
+        Subject name to opening; ``None`` where this vault has not the unit's key.
+
+    Raises:
+        DigestMismatchError: An opening was altered.
+    """
+    kek = vault.key(record.unit)
+    if kek is None or record.wrapped_key is None:
+        return None
+    dek = sealing.unwrap(kek, record.wrapped_key)
+    found: dict[str, bytes] = {}
+    for place, opening in enumerate(record.openings):
+        digest = digests.get(opening.name)
+        if digest is None:
+            raise DigestMismatchError(f"there is an opening {opening.name[:32]!r} that the statement does not name")
+        content = sealing.unseal(dek, place, digest, opening.ciphertext)
+        if sha256(content) != digest:
+            raise DigestMismatchError(f"the opening {opening.name!r} has not the digest that the statement names")
+        found[opening.name] = content
+    return found

@@ -1,0 +1,66 @@
+"""Small files that must survive a crash whole: head memory, unit keys, tiles, private keys.
+
+A file is replaced by writing a temporary one beside it, syncing that, renaming it, and syncing the folder: after a crash the
+name holds either the old bytes or the new ones.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from apostille.errors import StorageUnavailableError
+
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
+PUBLIC_FILE = 0o644
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
+    """Give ``path`` the content ``data``, atomically and durably.
+
+    Raises:
+        StorageUnavailableError: It can't be written; the old content stands.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(handle, view) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageUnavailableError(f"{path.name} can't be written: {error.strerror}") from error
+
+
+def read_file(path: Path, *, limit: int) -> bytes | None:
+    """Return the content of a small file, ``None`` if there is none.
+
+    Raises:
+        StorageUnavailableError: It can't be read, or is larger than ``limit`` bytes.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StorageUnavailableError(f"{path.name} can't be read: {error.strerror}") from error
+    if len(data) > limit:
+        raise StorageUnavailableError(f"{path.name} is larger than {limit:,} bytes")
+    return data

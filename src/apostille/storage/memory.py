@@ -1,0 +1,97 @@
+"""A store in memory, under the same contract as the SQLite one: for tests, examples and dry runs. Nothing is durable."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+from apostille.core.tree import EMPTY, Growth, Head
+from apostille.errors import ConflictError, MalformedError, NotFoundError
+from apostille.ports import Record, SignedCheckpoint
+
+
+class MemoryStore:
+    """A store that forgets when the process ends."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._head = EMPTY
+        self._records: list[Record] = []
+        self._subtrees: dict[tuple[int, int], bytes] = {}
+        self._checkpoints: dict[int, SignedCheckpoint] = {}
+
+    def head(self) -> Head:
+        """Return the committed head."""
+        return self._head
+
+    def checkpoint(self) -> SignedCheckpoint | None:
+        """Return the newest signed checkpoint."""
+        return self._checkpoints[max(self._checkpoints)] if self._checkpoints else None
+
+    def checkpoints(self) -> list[SignedCheckpoint]:
+        """Return all signed checkpoints, oldest first."""
+        return [self._checkpoints[size] for size in sorted(self._checkpoints)]
+
+    def count(self) -> int:
+        """Return how many leaves are there."""
+        return len(self._records)
+
+    def record(self, index: int) -> Record:
+        """Return one leaf."""
+        if not 0 <= index < len(self._records):
+            raise NotFoundError(f"there is no leaf {index}")
+        return self._records[index]
+
+    def records(self, start: int = 0) -> Iterator[tuple[int, Record]]:
+        """Yield leaves in order of their index."""
+        yield from enumerate(self._records[start:], start)
+
+    def hashes(self, level: int, start: int, count: int) -> list[bytes]:
+        """Return ``count`` stored hashes of a level."""
+        try:
+            if level == 0:
+                found = [self._records[i].leaf_hash for i in range(start, start + count)]
+            else:
+                found = [self._subtrees[level, i] for i in range(start, start + count)]
+        except LookupError as error:
+            raise MalformedError(f"hashes of level {level} are missing at {start}", spec="store") from error
+        return found
+
+    def _first(self, **wanted: bytes) -> int | None:
+        ((name, value),) = wanted.items()
+        return next((i for i, record in enumerate(self._records) if getattr(record, name) == value), None)
+
+    def index_of_receipt(self, receipt_id: bytes) -> int | None:
+        """Return the index that a receipt id stands for."""
+        return self._first(receipt_id=receipt_id)
+
+    def index_of_key(self, spki_digest: bytes) -> int | None:
+        """Return the index of the first statement that certifies a key."""
+        return self._first(certifies=spki_digest)
+
+    def run_indexes(self, run: bytes) -> list[int]:
+        """Return the indexes of a run's statements, ascending."""
+        return [i for i, record in enumerate(self._records) if record.run == run]
+
+    def runs(self) -> list[bytes]:
+        """Return the ids of all runs, in order of their first statement."""
+        return list(dict.fromkeys(record.run for record in self._records if record.run is not None))
+
+    def commit(self, expected: Head, records: Sequence[Record], growth: Growth) -> None:
+        """Append records by compare-and-swap on the head."""
+        with self._lock:
+            if self._head != expected:
+                raise ConflictError("another writer has moved the head of this store")
+            self._records += records
+            self._subtrees.update({(level, number): value for level, number, value in growth.hashes})
+            self._head = growth.head
+
+    def add_checkpoint(self, checkpoint: SignedCheckpoint) -> None:
+        """Keep a signed checkpoint."""
+        with self._lock:
+            kept = self._checkpoints.setdefault(checkpoint.size, checkpoint)
+        if kept.root_hash != checkpoint.root_hash:
+            raise ConflictError(f"size {checkpoint.size} was signed with another root")
+
+    def close(self) -> None:
+        """Do nothing."""

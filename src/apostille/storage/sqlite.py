@@ -1,0 +1,285 @@
+"""The embedded store: one SQLite file in WAL mode with ``synchronous=FULL``, owned by one keeper.
+
+The commit is one transaction that ends in a compare-and-swap on the head row, so two writers can never both build on one head.
+Readers open the file read-only beside the keeper. SQLite comes with ``apsw``: releases before 3.51.3 can corrupt a WAL under
+concurrent connections, so an older one is refused (the pin is 3.54).
+
+What happens if we crash: before the commit record is in the WAL nothing has happened; after it everything has. SQLite itself
+syncs the WAL before ``COMMIT`` returns; bytes are released only after that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from apostille.core.tree import EMPTY, Growth, Head, pack_edge, unpack_edge
+from apostille.errors import (
+    ApostilleError,
+    ConfigurationError,
+    ConflictError,
+    MalformedError,
+    NotFoundError,
+    OutcomeUnknownError,
+    StorageUnavailableError,
+    UnsupportedVersionError,
+)
+from apostille.ports import Record, SealedOpening, SignedCheckpoint
+
+SCHEMA = 1
+MINIMUM_SQLITE = (3, 54)
+_SPEC = "store"
+_PAGE = 512
+_LEAF = "leaf_hash, entry, statement, pae_digest, unit, wrapped_key, run, certifies, receipt_id"
+
+
+def check_library() -> None:
+    """Refuse an SQLite that is too old.
+
+    Raises:
+        ConfigurationError: Before 3.54.
+    """
+    version = tuple(int(part) for part in apsw.sqlite_lib_version().split(".")[:2])
+    if version < MINIMUM_SQLITE:
+        raise ConfigurationError(f"SQLite {apsw.sqlite_lib_version()} is too old; 3.54 or later is needed (package apsw)")
+
+
+def _translate(error: apsw.Error, path: Path) -> ApostilleError:
+    if isinstance(error, (apsw.NotADBError, apsw.CorruptError, apsw.FormatError)):
+        return MalformedError(f"{path.name} is damaged or no database of ours: {error}", spec=_SPEC)
+    if isinstance(error, apsw.SQLError):
+        return MalformedError(f"{path.name} has not the tables of a store: {error}", spec=_SPEC)
+    return StorageUnavailableError(f"{path.name}: {error}")
+
+
+def _record(row: Sequence[Any], openings: Sequence[Sequence[Any]]) -> Record:
+    leaf_hash, entry, statement, pae_digest, unit, wrapped_key, run, certifies, receipt_id = row
+    sealed = tuple(SealedOpening(name, ciphertext) for name, ciphertext in openings)
+    return Record(entry, leaf_hash, statement, pae_digest, unit, wrapped_key, sealed, run, certifies, receipt_id)
+
+
+class SqliteStore:
+    """A store in one file. Thread-safe: one connection behind one lock.
+
+    Args:
+        path: The file.
+        read_only: Open it for reading beside the keeper that owns it.
+
+    Raises:
+        ConfigurationError: SQLite is too old.
+        NotFoundError: There is no such file.
+        MalformedError: Damaged, or not a store.
+        UnsupportedVersionError: Made by a newer apostille.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        check_library()
+        self._path = path
+        self._lock = threading.Lock()
+        if not path.is_file():
+            raise NotFoundError(f"there is no store at {path}")
+        if path.stat().st_size == 0:
+            raise MalformedError(f"{path.name} is empty", spec=_SPEC)
+        flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+        try:
+            self._db = apsw.Connection(str(path), flags=flags)
+            self._db.set_busy_timeout(5000)
+            if not read_only:
+                _prepare(self._db)
+            version = self._db.execute("SELECT value FROM meta WHERE name = 'schema'").get
+        except apsw.Error as error:
+            raise _translate(error, path) from error
+        if version != str(SCHEMA):
+            raise UnsupportedVersionError(
+                f"the store has schema {version}, this apostille knows {SCHEMA}", version=str(version), spec=_SPEC
+            )
+
+    @classmethod
+    def create(cls, path: Path) -> SqliteStore:
+        """Make an empty store.
+
+        Raises:
+            ConflictError: Something is there already.
+            StorageUnavailableError: The file can't be written.
+        """
+        check_library()
+        if path.exists():
+            raise ConflictError(f"there is a store at {path} already")
+        schema = resources.files("apostille.storage").joinpath("schema.sql").read_text(encoding="utf-8")
+        try:
+            db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+            _prepare(db)
+            with db:
+                db.execute(schema)
+                db.execute("INSERT INTO head VALUES (1, 0, ?, ?)", (EMPTY.root_hash, b""))
+            db.close()
+        except apsw.Error as error:
+            raise _translate(error, path) from error
+        return cls(path)
+
+    def _all(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
+        try:
+            with self._lock:
+                return self._db.execute(sql, tuple(args)).fetchall()
+        except apsw.Error as error:
+            raise _translate(error, self._path) from error
+
+    def _one(self, sql: str, args: Sequence[Any] = ()) -> Any:
+        rows = self._all(sql, args)
+        return rows[0] if rows else None
+
+    def head(self) -> Head:
+        """Return the committed head."""
+        row = self._one("SELECT size, edge, root FROM head")
+        if row is None:
+            raise MalformedError("the head is missing", spec=_SPEC)
+        head = Head(row[0], unpack_edge(row[1]))
+        if len(head.edge) != head.size.bit_count() or head.root_hash != row[2]:
+            raise MalformedError("the head row contradicts itself", spec=_SPEC)
+        return head
+
+    def checkpoint(self) -> SignedCheckpoint | None:
+        """Return the newest signed checkpoint."""
+        row = self._one("SELECT size, root, note FROM checkpoint ORDER BY size DESC LIMIT 1")
+        return SignedCheckpoint(*row) if row else None
+
+    def checkpoints(self) -> list[SignedCheckpoint]:
+        """Return all signed checkpoints, oldest first."""
+        return [SignedCheckpoint(*row) for row in self._all("SELECT size, root, note FROM checkpoint ORDER BY size")]
+
+    def count(self) -> int:
+        """Return how many leaves are there, whatever the head says."""
+        return int(self._one("SELECT count(*) FROM leaf")[0])
+
+    def record(self, index: int) -> Record:
+        """Return one leaf."""
+        row = self._one(f"SELECT {_LEAF} FROM leaf WHERE idx = ?", (index,))  # noqa: S608 - a constant
+        if row is None:
+            raise NotFoundError(f"there is no leaf {index}")
+        return _record(row, self._all("SELECT name, ciphertext FROM opening WHERE idx = ? ORDER BY place", (index,)))
+
+    def records(self, start: int = 0) -> Iterator[tuple[int, Record]]:
+        """Yield leaves in order of their index, in pages, so that memory stays flat."""
+        at = start
+        while True:
+            rows = self._all(f"SELECT idx, {_LEAF} FROM leaf WHERE idx >= ? ORDER BY idx LIMIT {_PAGE}", (at,))  # noqa: S608
+            if not rows:
+                return
+            openings: dict[int, list[Any]] = {}
+            sql = "SELECT idx, name, ciphertext FROM opening WHERE idx BETWEEN ? AND ? ORDER BY idx, place"
+            for index, name, ciphertext in self._all(sql, (rows[0][0], rows[-1][0])):
+                openings.setdefault(index, []).append((name, ciphertext))
+            for index, *rest in rows:
+                yield index, _record(rest, openings.get(index, ()))
+            at = rows[-1][0] + 1
+
+    def hashes(self, level: int, start: int, count: int) -> list[bytes]:
+        """Return ``count`` stored hashes of a level."""
+        if level == 0:
+            sql = "SELECT leaf_hash FROM leaf WHERE idx >= ? AND idx < ? ORDER BY idx"
+            rows = self._all(sql, (start, start + count))
+        else:
+            sql = "SELECT hash FROM subtree WHERE level = ? AND number >= ? AND number < ? ORDER BY number"
+            rows = self._all(sql, (level, start, start + count))
+        if len(rows) != count:
+            raise MalformedError(f"hashes of level {level} are missing between {start} and {start + count}", spec=_SPEC)
+        return [row[0] for row in rows]
+
+    def index_of_receipt(self, receipt_id: bytes) -> int | None:
+        """Return the index that a receipt id stands for."""
+        row = self._one("SELECT idx FROM leaf WHERE receipt_id = ?", (receipt_id,))
+        return row[0] if row else None
+
+    def index_of_key(self, spki_digest: bytes) -> int | None:
+        """Return the index of the first statement that certifies a key."""
+        row = self._one("SELECT idx FROM leaf WHERE certifies = ? ORDER BY idx LIMIT 1", (spki_digest,))
+        return row[0] if row else None
+
+    def run_indexes(self, run: bytes) -> list[int]:
+        """Return the indexes of a run's statements, ascending."""
+        return [row[0] for row in self._all("SELECT idx FROM leaf WHERE run = ? ORDER BY idx", (run,))]
+
+    def runs(self) -> list[bytes]:
+        """Return the ids of all runs, in order of their first statement."""
+        sql = "SELECT run, min(idx) AS first FROM leaf WHERE run IS NOT NULL GROUP BY run ORDER BY first"
+        return [row[0] for row in self._all(sql)]
+
+    def commit(self, expected: Head, records: Sequence[Record], growth: Growth) -> None:
+        """Append records by compare-and-swap on the head, in one durable transaction."""
+        first, size = expected.size, growth.head.size
+        leaves = [
+            (first + i, r.leaf_hash, r.entry, r.statement, r.pae_digest, r.unit, r.wrapped_key, r.run, r.certifies, r.receipt_id)
+            for i, r in enumerate(records)
+        ]
+        openings = [
+            (first + i, place, opening.name, opening.ciphertext)
+            for i, r in enumerate(records)
+            for place, opening in enumerate(r.openings)
+        ]
+        swap = (size, growth.head.root_hash, pack_edge(growth.head.edge), first, expected.root_hash)
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+            except apsw.Error as error:
+                raise StorageUnavailableError(f"the store can't be written: {error}") from error
+            try:
+                self._db.execute("UPDATE head SET size = ?, root = ?, edge = ? WHERE size = ? AND root = ?", swap)
+                if self._db.changes() != 1:
+                    raise ConflictError("another writer has moved the head of this store")
+                self._db.executemany("INSERT INTO leaf VALUES (?,?,?,?,?,?,?,?,?,?)", leaves)
+                self._db.executemany("INSERT INTO opening VALUES (?,?,?,?)", openings)
+                self._db.executemany("INSERT INTO subtree VALUES (?,?,?)", growth.hashes)
+            except (apsw.Error, ConflictError) as error:
+                self._roll_back()
+                if isinstance(error, apsw.Error):
+                    raise StorageUnavailableError(f"the store can't be written, nothing was: {error}") from error
+                raise
+            self._commit()
+
+    def _roll_back(self) -> None:
+        # A full disk may have rolled back by itself already.
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def _commit(self) -> None:
+        try:
+            self._db.execute("COMMIT")
+        except apsw.Error as error:
+            with contextlib.suppress(apsw.Error):
+                self._roll_back()
+            # The commit record may be on disk although the sync failed: only a fresh reader can tell.
+            raise OutcomeUnknownError(f"a commit may or may not have happened: {error}") from error
+
+    def add_checkpoint(self, checkpoint: SignedCheckpoint) -> None:
+        """Keep a signed checkpoint, durably."""
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                row = self._db.execute("SELECT root FROM checkpoint WHERE size = ?", (checkpoint.size,)).fetchall()
+                if not row:
+                    values = (checkpoint.size, checkpoint.root_hash, checkpoint.note)
+                    self._db.execute("INSERT INTO checkpoint VALUES (?,?,?)", values)
+            except apsw.Error as error:
+                self._roll_back()
+                raise StorageUnavailableError(f"the checkpoint can't be written: {error}") from error
+            self._commit()
+        if row and row[0][0] != checkpoint.root_hash:
+            raise ConflictError(f"size {checkpoint.size} was signed with another root")
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+
+def _prepare(db: apsw.Connection) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("PRAGMA wal_autocheckpoint = 4000")
