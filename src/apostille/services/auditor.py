@@ -1,0 +1,436 @@
+"""Verifying a whole store, or one run in it: every entry, statement, signature, key, chain and opening, against signed heads.
+
+Nothing that the store says of itself is believed: leaf hashes are recomputed from the entries, roots from the leaf hashes, and
+compared with the checkpoints that the pinned log key has signed and with the head that this machine remembers.
+
+It does **not** show that an operator who holds the log key has not rebuilt everything: only somebody who remembers a head can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from apostille.core import dsse, keychain, predicates
+from apostille.core.checkpoint import Checkpoint
+from apostille.core.digest import ZERO_HEX, sha256
+from apostille.core.entry import Entry, parse_entry
+from apostille.core.keys import key_id, verify_statement_signature
+from apostille.core.merkle import check_consistency, check_inclusion, leaf_hash
+from apostille.core.policy import NO_QUORUM, Policy, VerifiedCheckpoint, open_checkpoint
+from apostille.core.statement import Statement, parse_statement
+from apostille.core.tree import EMPTY, HashReader, append_leaves, prove_consistency, prove_inclusion
+from apostille.errors import (
+    ApostilleError,
+    DigestMismatchError,
+    IncompleteError,
+    MalformedError,
+    PolicyError,
+    RollbackError,
+    UntrustedError,
+    VerificationError,
+)
+from apostille.ports import HeadMemory, Reader, Record, SignedCheckpoint, Vault
+from apostille.services.examination import Examination
+from apostille.services.receipts import key_chain
+from apostille.services.vault import open_record
+from apostille.services.verifier import UNWITNESSED
+
+_CHUNK = 256
+Progress = Callable[[int, int], None]
+
+
+@dataclass(slots=True)
+class RunState:
+    """One run as far as it has been read.
+
+    Attributes:
+        id: 32 hex digits.
+        isolation: As its run-open says.
+        count: Statements so far.
+        outcome: Of run-close; empty while it is open.
+    """
+
+    id: str
+    isolation: str = ""
+    count: int = 0
+    previous: str = ZERO_HEX
+    outcome: str = ""
+
+
+@dataclass(slots=True)
+class Openings:
+    """How many leaves have their openings where: each counts once, under the last that applies."""
+
+    opened: int = 0
+    sealed: int = 0
+    erased: int = 0
+    missing: int = 0
+
+    def __str__(self) -> str:
+        total = self.opened + self.sealed + self.erased + self.missing
+        return f"{total} leaves = {self.opened} opened + {self.sealed} sealed + {self.erased} erased + {self.missing} missing"
+
+
+@dataclass(slots=True)
+class Audit:
+    """What was found in a store.
+
+    Attributes:
+        origin: The log's name.
+        size: Leaves examined.
+        checkpoint: The newest signed checkpoint, verified.
+        runs: By id, in order.
+        openings: Counted.
+        gaps: Declared gaps.
+    """
+
+    origin: str
+    size: int = 0
+    checkpoint: VerifiedCheckpoint | None = None
+    runs: dict[str, RunState] = field(default_factory=dict)
+    openings: Openings = field(default_factory=Openings)
+    gaps: int = 0
+
+
+class _Ledger:
+    """Reads leaves in order and holds each against all before it."""
+
+    def __init__(self, examination: Examination, audit: Audit, policy: Policy, vault: Vault | None) -> None:
+        self._examination = examination
+        self._audit = audit
+        self._vault = vault
+        self._logs = {log.name: log for log in policy.logs}
+        self._certificates: dict[bytes, keychain.Certificate] = {}
+        self._ended: set[bytes] = set()
+        self._without_opening: dict[int, set[str]] = {}
+        self._erased: dict[int, set[str]] = {}
+
+    def take(self, index: int, record: Record) -> None:
+        """Examine one leaf; what is wrong with it is filed under its index."""
+        try:
+            entry, said = self._bind(record)
+        except ApostilleError as error:
+            self._examination.file(_at(error, index), 11, index)
+            return
+        for check in (self._check_key, self._check_chain, self._check_openings):
+            try:
+                check(index, record, entry, said)
+            except ApostilleError as error:
+                self._examination.file(_at(error, index), 11, index)
+
+    def _bind(self, record: Record) -> tuple[Entry, Statement]:
+        if leaf_hash(record.entry) != record.leaf_hash:
+            raise DigestMismatchError("the entry has not the leaf hash that is stored for it")
+        entry = parse_entry(record.entry)
+        message = dsse.pae(record.statement)
+        if sha256(message) != entry.pae_digest or record.pae_digest != entry.pae_digest:
+            raise DigestMismatchError("the statement is not the one that the log entry commits to")
+        verify_statement_signature(entry.spki, entry.signature, message)
+        said = parse_statement(record.statement)
+        if said.predicate["key_id"] != key_id(entry.spki):
+            raise PolicyError("the statement names another key than the one that signed it")
+        return entry, said
+
+    def _check_key(self, index: int, record: Record, entry: Entry, said: Statement) -> None:
+        signer = sha256(entry.spki)
+        if index == 0:
+            log = self._logs.get(self._audit.origin)
+            if log is None:
+                raise UntrustedError(f"the trust file names no log {self._audit.origin!r}")
+            self._certificates[signer] = keychain.read_genesis(said, 0, entry.pae_digest, entry.spki, log)
+            if not keychain.binds_origin(log.name, entry.spki):
+                self._examination.notices.append("the log's name does not bind its root key: the log key alone could replace it")
+            return
+        certificate = self._certificates.get(signer)
+        if certificate is None:
+            raise UntrustedError("its signer's key is certified by no earlier statement")
+        if signer in self._ended:
+            raise UntrustedError("its signer's key was retired or revoked before")
+        if said.type != predicates.KEY:
+            keychain.check_signer(said, index, certificate)
+        elif said.predicate["event"] == "certify":
+            made = keychain.read_certificate(said, index, record.pae_digest, certificate)
+            if made.spki_digest in self._certificates:
+                raise PolicyError("the key was certified before")
+            self._certificates[made.spki_digest] = made
+        elif said.predicate["event"] in {"retire", "revoke"} and certificate.usage == "root":
+            self._ended.add(said.subjects["spki"])
+        else:
+            raise PolicyError("only the root may end a key, and only index 0 founds a log")
+
+    def _check_chain(self, index: int, record: Record, entry: Entry, said: Statement) -> None:
+        del index
+        fields = said.predicate
+        if said.type == predicates.GAP:
+            self._audit.gaps += 1
+            raise IncompleteError(f"GAP: nothing was captured from {fields['from']} to {fields['to']}")
+        run = fields.get("run")
+        if (bytes.fromhex(run) if run else None) != record.run:
+            raise DigestMismatchError("the store files it under another run than the statement names")
+        if run is None:
+            return
+        state = self._audit.runs.setdefault(run, RunState(run))
+        seq, previous = state.count, state.previous
+        state.count, state.previous = fields["seq"] + 1, entry.pae_digest.hex()
+        if state.outcome:
+            raise PolicyError(f"run {run} goes on after it was closed")
+        if said.type == predicates.RUN_OPEN:
+            state.isolation = fields["isolation"]
+        if said.type == predicates.RUN_CLOSE:
+            state.outcome = fields["outcome"]
+        if fields["seq"] != seq or fields["previous"] != previous:
+            raise PolicyError(f"run {run} has a hole: statement {seq} is missing, or another one stood here")
+        if (seq == 0) != (said.type == predicates.RUN_OPEN):
+            raise PolicyError(f"run {run} does not begin with run-open, or opens twice")
+        if said.type == predicates.RUN_CLOSE and fields["count"] != seq + 1:
+            raise PolicyError(f"run {run} was closed with {fields['count']} statements, {seq + 1} are here")
+
+    def _check_openings(self, index: int, record: Record, entry: Entry, said: Statement) -> None:
+        del entry
+        if said.type == predicates.ERASURE:
+            for item in said.predicate["erases"]:
+                self._erased.setdefault(item["index"], set()).update(item["openings"])
+        wanted = {name for name in said.subjects if name != "spki" and not name.startswith("leaf/")}
+        there = {opening.name for opening in record.openings}
+        if wanted - there or record.wrapped_key is None:
+            self._without_opening[index] = wanted - there if record.wrapped_key is not None else wanted
+            return
+        if there - wanted:
+            raise DigestMismatchError("an opening is stored that the statement does not name")
+        if self._vault is None:
+            self._audit.openings.sealed += 1
+            return
+        opened = open_record(self._vault, record, dict(said.subjects))
+        if opened is None:
+            self._audit.openings.sealed += 1
+        else:
+            self._audit.openings.opened += 1
+
+    def finish(self) -> None:
+        """Tell erased openings from missing ones, and see which runs are open."""
+        for index, names in self._without_opening.items():
+            if names <= self._erased.get(index, set()):
+                self._audit.openings.erased += 1
+                continue
+            self._audit.openings.missing += 1
+            lost = ", ".join(sorted(names))
+            error = VerificationError(f"leaf {index}: openings are missing that no erasure names: {lost}")
+            self._examination.file(error, 11, index)
+        for state in self._audit.runs.values():
+            if not state.outcome:
+                self._examination.file(IncompleteError(f"run {state.id} is not closed: {state.count} statements so far"), 11)
+
+
+def _at(error: ApostilleError, index: int) -> ApostilleError:
+    """Say at which leaf; the class, and so the meaning, stays."""
+    error.args = (f"leaf {index}: {error}",)
+    return error
+
+
+def examine_store(
+    examination: Examination,
+    reader: Reader,
+    policy: Policy,
+    *,
+    origin: str,
+    heads: HeadMemory | None = None,
+    vault: Vault | None = None,
+    published: bytes | None = None,
+    progress: Progress | None = None,
+) -> Audit:
+    """Examine everything in a store.
+
+    Args:
+        examination: Where findings are filed.
+        reader: The store.
+        policy: The trust file.
+        origin: The log's name, as its configuration says; it must be pinned.
+        heads: Head memory, compared and, if nothing at all is wrong, moved forward.
+        vault: Unit keys, to open the openings; without them they are only counted.
+        published: The note in the published ``checkpoint`` file, if there is one.
+        progress: Called with leaves done and leaves in all.
+    """
+    audit = Audit(origin)
+    # The count is read before the head, so that a keeper at work never makes the head look behind.
+    count, head = reader.count(), reader.head()
+    signed = reader.checkpoints()
+    known = heads.recall(origin) if heads is not None else None
+    claims = {c.size: c for c in signed}
+    sizes = {*claims, head.size} | ({known.size} if known else set())
+    roots: dict[int, bytes] = {}
+    ledger = _Ledger(examination, audit, policy, vault)
+
+    with examination.step(11, "every entry, statement, signature, key, chain and opening") as step:
+        before = len(examination.failures)
+        tree, batch = EMPTY, []
+        expected = 0
+        for index, record in reader.records():
+            if index >= head.size:
+                break
+            if index != expected:
+                raise VerificationError(f"leaf {expected} is missing from the store")
+            expected += 1
+            ledger.take(index, record)
+            batch.append(leaf_hash(record.entry))
+            if expected in sizes or len(batch) == _CHUNK:
+                tree, batch = append_leaves(tree, batch).head, []
+                roots[expected] = tree.root_hash
+                if progress is not None:
+                    progress(expected, head.size)
+        audit.size = expected
+        ledger.finish()
+        found = len(examination.failures) - before
+        step.detail = f"{audit.openings}; {len(audit.runs)} runs"
+        if found:
+            step.outcome = "failed"
+        if expected < head.size:
+            raise VerificationError(f"leaf {expected} is missing from the store")
+    if count > head.size:
+        with examination.step(11, "no leaf lies outside the tree"):
+            raise VerificationError(f"the store holds {count} leaves, its head says {head.size}")
+    _check_heads(examination, audit, policy, signed, roots, (head.size, head.root_hash))
+    _check_known(examination, known, audit, roots)
+    if published is not None:
+        with examination.step(10, "the published checkpoint is this store's"):
+            shown = open_checkpoint(published, policy).checkpoint
+            if shown.size not in claims or claims[shown.size].root_hash != shown.root_hash:
+                raise RollbackError(f"the published checkpoint of size {shown.size} is not one that this store has signed")
+    if heads is None:
+        examination.notices.append("head not compared: no head memory was asked")
+    elif not examination.failures and audit.checkpoint is not None:
+        checkpoint = audit.checkpoint.checkpoint
+        if known is None or checkpoint.size > known.size:
+            heads.remember(checkpoint)
+    return audit
+
+
+def _check_heads(
+    examination: Examination,
+    audit: Audit,
+    policy: Policy,
+    signed: Sequence[SignedCheckpoint],
+    roots: dict[int, bytes],
+    head: tuple[int, bytes],
+) -> None:
+    newest: SignedCheckpoint | None = None
+    with examination.step(4, "the entries lead to the head and to every signed checkpoint") as step:
+        if roots.get(head[0], EMPTY.root_hash) != head[1]:
+            raise VerificationError(f"the entries do not lead to the store's own head of size {head[0]}")
+        for newest in signed:
+            if newest.size > audit.size:
+                raise RollbackError(f"TRUNCATED: a checkpoint of size {newest.size} was signed, {audit.size} leaves are here")
+            if roots.get(newest.size) != newest.root_hash:
+                raise VerificationError(f"REWRITE before size {newest.size}: the entries do not lead to its signed root")
+        step.detail = f"{len(signed)} checkpoints"
+    if newest is None:
+        with examination.step(2, "a checkpoint is signed"):
+            raise IncompleteError("PENDING: no checkpoint has been signed yet")
+        return
+    with examination.step(2, "the newest checkpoint is signed by a pinned log") as step:
+        opened = open_checkpoint(newest.note, policy)
+        audit.checkpoint = opened
+        shown = opened.checkpoint
+        step.detail = f"{shown.origin}, size {shown.size}"
+        if (shown.origin, shown.size, shown.root_hash) != (audit.origin, newest.size, newest.root_hash):
+            raise VerificationError("the note of the newest checkpoint says something else than the store")
+        if opened.quorum == NO_QUORUM:
+            examination.notices.append(UNWITNESSED)
+        elif not opened.is_quorum_met:
+            raise IncompleteError(f"QUORUM: {opened.quorum!r} has not signed the newest checkpoint")
+    if audit.size > newest.size:
+        with examination.step(2, "the checkpoint covers all leaves"):
+            raise IncompleteError(f"PENDING: {audit.size - newest.size} leaves are committed but not published yet")
+
+
+def _check_known(examination: Examination, known: Checkpoint | None, audit: Audit, roots: dict[int, bytes]) -> None:
+    if known is None:
+        examination.notices.append("no head of this log is remembered on this machine yet: an earlier rewrite would not show")
+        return
+    with examination.step(10, "history continues the head that this machine remembers") as step:
+        step.detail = f"size {known.size}"
+        if known.size > audit.size:
+            raise RollbackError(f"HALT_ROLLBACK: a head of size {known.size} is remembered, {audit.size} leaves are here")
+        if roots.get(known.size) != known.root_hash:
+            raise RollbackError(f"REWRITE before size {known.size}: history is not the one that this machine remembers")
+
+
+def examine_run(
+    examination: Examination,
+    reader: Reader,
+    policy: Policy,
+    *,
+    origin: str,
+    run: str,
+    heads: HeadMemory | None = None,
+    vault: Vault | None = None,
+) -> Audit:
+    """Examine one run: its statements, chain, keys and openings, each leaf included in the newest signed checkpoint.
+
+    Other runs are not looked at; ``examine_store`` reads everything.
+    """
+    audit = Audit(origin)
+    signed = reader.checkpoint()
+    opened: VerifiedCheckpoint | None = None
+    with examination.step(2, "the newest checkpoint is signed by a pinned log") as step:
+        if signed is None:
+            raise IncompleteError("PENDING: no checkpoint has been signed yet")
+        opened = open_checkpoint(signed.note, policy)
+        step.detail = f"{opened.checkpoint.origin}, size {opened.checkpoint.size}"
+        if opened.quorum == NO_QUORUM:
+            examination.notices.append(UNWITNESSED)
+        elif not opened.is_quorum_met:
+            raise IncompleteError(f"QUORUM: {opened.quorum!r} has not signed the newest checkpoint")
+    audit.checkpoint = opened
+    indexes = reader.run_indexes(bytes.fromhex(run))
+    ledger = _Ledger(examination, audit, policy, vault)
+    wanted: set[int] = set()
+    with examination.step(11, "every statement, signature, key and opening of the run; one chain without holes") as step:
+        before = len(examination.failures)
+        wanted = {place for index in indexes for place in _keys_of(reader, index)} | set(indexes)
+        for index in sorted(wanted):
+            ledger.take(index, reader.record(index))
+        ledger.finish()
+        audit.size = len(indexes)
+        step.detail = f"{len(indexes)} statements; {audit.openings}"
+        if len(examination.failures) > before:
+            step.outcome = "failed"
+    if opened is None:
+        return audit
+    checkpoint = opened.checkpoint
+    with examination.step(4, "every leaf is in the signed tree"):
+        for index in sorted(wanted):
+            if index >= checkpoint.size:
+                raise IncompleteError(f"PENDING: leaf {index} is committed, not published yet")
+            proof = prove_inclusion(index, checkpoint.size, reader.hashes)
+            leaf = leaf_hash(reader.record(index).entry)
+            try:
+                check_inclusion(index, checkpoint.size, leaf, proof, checkpoint.root_hash)
+            except ApostilleError as error:
+                raise _at(error, index) from error
+    known = heads.recall(origin) if heads is not None else None
+    if known is None:
+        examination.notices.append("no head of this log is remembered on this machine yet: an earlier rewrite would not show")
+    else:
+        with examination.step(10, "the checkpoint continues the head that this machine remembers"):
+            compare_head(known, checkpoint, reader.hashes)
+    return audit
+
+
+def compare_head(known: Checkpoint, shown: Checkpoint, read: HashReader) -> None:
+    """Check that a log whose signed head is ``shown`` continues the remembered head ``known``.
+
+    Raises:
+        RollbackError: It is behind it, or shows another history.
+    """
+    if known.size > shown.size:
+        raise RollbackError(f"HALT_ROLLBACK: a head of size {known.size} is remembered, the log shows {shown.size}")
+    try:
+        proof = prove_consistency(known.size, shown.size, read)
+        check_consistency(known.size, known.root_hash, shown.size, shown.root_hash, proof)
+    except (VerificationError, MalformedError) as error:
+        raise RollbackError(f"REWRITE before size {known.size}: history is not the one that this machine remembers") from error
+
+
+def _keys_of(reader: Reader, index: int) -> list[int]:
+    return key_chain(reader, parse_entry(reader.record(index).entry).spki)

@@ -1,0 +1,254 @@
+"""Verifying a receipt, offline, in the numbered order of the formats (section 12).
+
+Trust comes from the policy alone: it pins the log's key, and the log's name pins the root key; every other key is reached through
+key statements from genesis. Nothing is believed because it stands in the receipt.
+
+It does **not** show that an output is right, safe or intended, nor that nothing else was said. A receipt checked alone knows
+neither heads that others remember nor revocations: the result says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apostille.core import dsse, keychain, predicates, strict
+from apostille.core.bundle import derive_redundant
+from apostille.core.commitment import opening_digest, split_opening
+from apostille.core.digest import sha256
+from apostille.core.entry import Entry, format_entry, parse_entry
+from apostille.core.keys import key_details, key_id, verify_statement_signature
+from apostille.core.merkle import check_consistency, check_inclusion, leaf_hash
+from apostille.core.policy import NO_QUORUM, Policy, VerifiedCheckpoint, open_checkpoint
+from apostille.core.receipt import KeyProof, PendingReceipt, Receipt, parse_receipt
+from apostille.core.statement import Statement, parse_statement
+from apostille.errors import (
+    DigestMismatchError,
+    IncompleteError,
+    MalformedError,
+    PolicyError,
+    UntrustedError,
+)
+from apostille.services.examination import Examination
+
+HEAD_NOT_COMPARED = "head not compared: only a remembered head or --log can show that history was not rewritten"
+REVOCATION_NOT_CHECKED = "revocation not checked: a receipt alone does not show later key statements"
+UNWITNESSED = "UNWITNESSED: no independent witness vouches for this log; its operator could have rebuilt it"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedReceipt:
+    """A receipt of which every step held. Only this module makes it.
+
+    Attributes:
+        statement: What was said about the output.
+        index: Its place in the log.
+        digest: SHA-256 of the statement's PAE.
+        checkpoint: The verified checkpoint that covers it.
+        signer: Certificate of the key that signed it.
+        attributes: Agent, principal, media type, model, ..: what the signer asserts. ``None`` if not disclosed.
+        is_content_compared: Whether the output itself was at hand and matched.
+    """
+
+    statement: Statement
+    index: int
+    digest: bytes
+    checkpoint: VerifiedCheckpoint
+    signer: keychain.Certificate
+    attributes: Mapping[str, Any] | None
+    is_content_compared: bool
+
+    @property
+    def strength(self) -> str:
+        """``UNWITNESSED``, or which witnesses have signed."""
+        if self.checkpoint.quorum == NO_QUORUM:
+            return "UNWITNESSED"
+        return "witnessed by " + ", ".join(name for name, _ in self.checkpoint.witnesses)
+
+
+def verify_receipt(data: bytes, policy: Policy, *, artifact: bytes | None = None) -> VerifiedReceipt:
+    """Verify a receipt and return what it shows.
+
+    Args:
+        data: The receipt file.
+        policy: The trust file.
+        artifact: The output's canonical bytes.
+
+    Raises:
+        VerificationError: Something was altered; ``failures`` lists all that was found.
+        MalformedError: Not a receipt.
+        UntrustedError: The trust file does not lead to its keys.
+        IncompleteError: Not published yet, quorum unmet, or ``artifact`` not given.
+    """
+    examination = Examination()
+    verified = examine_receipt(examination, data, policy, artifact=artifact)
+    examination.conclude()
+    if verified is None:
+        raise RuntimeError("an examination without failures has a value")
+    return verified
+
+
+def examine_receipt(
+    examination: Examination, data: bytes, policy: Policy, *, artifact: bytes | None = None
+) -> VerifiedReceipt | None:
+    """Take all steps of a receipt's verification; ``None`` where anything but completeness failed."""
+    parsed: Receipt | PendingReceipt | None = None
+    with examination.step(1, "the receipt is well formed"):
+        parsed = parse_receipt(data)
+    if isinstance(parsed, PendingReceipt):
+        _examine_pending(examination, parsed)
+        return None
+    if parsed is None:
+        return None
+    opened = _open(examination, parsed, policy)
+    statement = _examine_bundle(examination, parsed, opened)
+    signer = None
+    if opened is not None and statement is not None:
+        with examination.step(8, "the signer's key is certified from genesis"):
+            signer = _check_keys(parsed, opened, statement, examination)
+    attributes, is_compared = None, False
+    if statement is not None:
+        attributes, is_compared = _examine_openings(examination, parsed, statement, artifact)
+    if parsed.head is not None and opened is not None:
+        with examination.step(10, "the checkpoint continues the head that the recipient named"):
+            old, now = parsed.head, opened.checkpoint
+            check_consistency(old.size, old.root_hash, now.size, now.root_hash, old.hashes)
+    examination.notices += [HEAD_NOT_COMPARED, REVOCATION_NOT_CHECKED]
+    if examination.altered or examination.malformed or examination.untrusted:
+        return None
+    if opened is None or statement is None or signer is None:
+        return None
+    digest = sha256(dsse.pae(parsed.bundle.envelope.unverified_payload))
+    return VerifiedReceipt(statement, parsed.bundle.index, digest, opened, signer, attributes, is_compared)
+
+
+def _open(examination: Examination, parsed: Receipt, policy: Policy) -> VerifiedCheckpoint | None:
+    opened: VerifiedCheckpoint | None = None
+    with examination.step(2, "the checkpoint is signed by a pinned log") as step:
+        opened = open_checkpoint(parsed.bundle.note, policy)
+        step.detail = f"{opened.checkpoint.origin}, size {opened.checkpoint.size}"
+    if opened is None:
+        return None
+    with examination.step(2, "the trust file's quorum has signed") as step:
+        if opened.quorum == NO_QUORUM:
+            step.outcome, step.detail = "not checked", "the trust file asks for no witness"
+            examination.notices.append(UNWITNESSED)
+        elif not opened.is_quorum_met:
+            signed = ", ".join(name for name, _ in opened.witnesses) or "none"
+            raise IncompleteError(f"QUORUM: {opened.quorum!r} is not met; signed: {signed}")
+    return opened
+
+
+def _examine_bundle(examination: Examination, parsed: Receipt, opened: VerifiedCheckpoint | None) -> Statement | None:
+    """Steps 3 to 7."""
+    bundle, envelope = parsed.bundle, parsed.bundle.envelope
+    message = dsse.pae(envelope.unverified_payload)
+    spki = b""
+    with examination.step(3, "members that say a thing twice agree") as step:
+        spki = parse_entry(bundle.leaf).spki
+        if opened is None:
+            step.outcome = "not checked"
+        else:
+            root, size = opened.checkpoint.root_hash, opened.checkpoint.size
+            wanted = derive_redundant(key_id(spki), opened.log, bundle.index, root, size)
+            wrong = [name for name, value in wanted.items() if bundle.redundant[name] != value]
+            if wrong:
+                raise PolicyError(f"not what the verified data says: {', '.join(wrong)}")
+    if opened is not None:
+        with examination.step(4, "the log entry is in the tree"):
+            root, size = opened.checkpoint.root_hash, opened.checkpoint.size
+            check_inclusion(bundle.index, size, leaf_hash(bundle.leaf), bundle.hashes, root)
+    with examination.step(5, "the log entry is the one of this statement, signature and key"):
+        if format_entry(Entry(sha256(message), envelope.signature, spki, key_details(spki))) != bundle.leaf:
+            raise DigestMismatchError("the log entry is another statement's, or another signature's")
+    with examination.step(6, "the statement's signature verifies"):
+        verify_statement_signature(spki, envelope.signature, message)
+    with examination.step(7, "the statement is well formed"):
+        statement = parse_statement(envelope.unverified_payload)
+        if statement.predicate["key_id"] != key_id(spki):
+            raise PolicyError("the statement names another key than the one that signed it")
+        return statement
+    return None
+
+
+def _check_keys(
+    parsed: Receipt, opened: VerifiedCheckpoint, statement: Statement, examination: Examination
+) -> keychain.Certificate:
+    chain: list[keychain.Certificate] = []
+    for proof in parsed.keys:
+        if chain and sha256(proof.spki) != chain[-1].spki_digest:
+            raise UntrustedError(f"the key statement at index {proof.index} is not signed by the key before it in the chain")
+        said, digest = _check_key_proof(proof, opened)
+        if chain:
+            chain.append(keychain.read_certificate(said, proof.index, digest, chain[-1]))
+        else:
+            chain.append(keychain.read_genesis(said, proof.index, digest, proof.spki, opened.log))
+            if not keychain.binds_origin(opened.log.name, proof.spki):
+                examination.notices.append("the log's name does not bind its root key: the log key alone could replace it")
+    signer = chain[-1]
+    if signer.spki_digest != sha256(parse_entry(parsed.bundle.leaf).spki):
+        raise UntrustedError("the key chain leads to another key than the one that signed the statement")
+    if statement.type == predicates.KEY:
+        raise PolicyError("a receipt is for what was said, not for a key statement")
+    keychain.check_signer(statement, parsed.bundle.index, signer)
+    return signer
+
+
+def _check_key_proof(proof: KeyProof, opened: VerifiedCheckpoint) -> tuple[Statement, bytes]:
+    envelope, checkpoint = proof.envelope, opened.checkpoint
+    message = dsse.pae(envelope.unverified_payload)
+    leaf = format_entry(Entry(sha256(message), envelope.signature, proof.spki, key_details(proof.spki)))
+    check_inclusion(proof.index, checkpoint.size, leaf_hash(leaf), proof.hashes, checkpoint.root_hash)
+    if envelope.keyid != key_id(proof.spki):
+        raise PolicyError("the keyid of a key statement's envelope is not its signer's")
+    verify_statement_signature(proof.spki, envelope.signature, message, what=f"key statement at index {proof.index}")
+    said = parse_statement(envelope.unverified_payload)
+    if said.predicate["key_id"] != envelope.keyid:
+        raise PolicyError("a key statement names another key than the one that signed it")
+    return said, sha256(message)
+
+
+def _examine_openings(
+    examination: Examination, parsed: Receipt, statement: Statement, artifact: bytes | None
+) -> tuple[Mapping[str, Any] | None, bool]:
+    attributes: Mapping[str, Any] | None = None
+    is_compared = False
+    with examination.step(9, "the content is the one committed to") as step:
+        is_salted = statement.predicate.get("commitment") == "salted"
+        if not is_salted and parsed.salt is not None:
+            raise PolicyError("a plain commitment has no salt")
+        if artifact is None:
+            step.outcome = "not checked"
+            raise IncompleteError("content not compared: the output itself was not given (--artifact FILE)")
+        if is_salted and parsed.salt is None:
+            raise IncompleteError("content not compared: the receipt does not disclose the salt, or it was erased")
+        if "canonical" not in statement.subjects:
+            raise PolicyError("this statement commits to no output")
+        if opening_digest(parsed.salt or b"", artifact) != statement.subjects["canonical"]:
+            raise DigestMismatchError("the output is not the one that was committed to: its bytes differ")
+        is_compared = True
+    with examination.step(9, "the attributes are the ones committed to") as step:
+        if parsed.attributes is None:
+            step.outcome = "not checked"
+            examination.notices.append("attributes not disclosed: agent and principal are not shown")
+        else:
+            if sha256(parsed.attributes) != statement.subjects["attributes"]:
+                raise DigestMismatchError("the attributes are not the ones that were committed to")
+            read = strict.canonical_json_value(split_opening(parsed.attributes)[1], spec="attributes")
+            if not isinstance(read, dict):
+                raise MalformedError("not an object", spec="attributes")
+            attributes = read
+    return attributes, is_compared
+
+
+def _examine_pending(examination: Examination, pending: PendingReceipt) -> None:
+    message = dsse.pae(pending.envelope.unverified_payload)
+    with examination.step(6, "the statement's signature verifies"):
+        if pending.envelope.keyid != key_id(pending.spki):
+            raise PolicyError("the envelope names another key than the one that signed it")
+        verify_statement_signature(pending.spki, pending.envelope.signature, message)
+    with examination.step(7, "the statement is well formed"):
+        parse_statement(pending.envelope.unverified_payload)
+    with examination.step(2, "a signed checkpoint covers it"):
+        raise IncompleteError("PENDING: committed, not published yet; ask for the receipt again in a second")
