@@ -14,6 +14,7 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from apostille.adapters.system import SystemClock, SystemRandom
 from apostille.core import keys, note, strict
@@ -31,6 +32,7 @@ from apostille.storage.tiles import TileFolder
 from apostille.storage.vault import FileVault
 
 DEFAULT_ORIGIN_BASE = "apostille.invalid"
+DEFAULT_LISTEN = "127.0.0.1:8464"
 FORMAT = 1
 _SEED_BYTES = 32
 _MAX_KEY_FILE = 16 * 1024
@@ -67,8 +69,8 @@ class StoreFolder:
         """A private key."""
         return self.path / "keys" / name
 
-    def origin(self) -> str:
-        """Read the log's name.
+    def settings(self) -> dict[str, Any]:
+        """Read ``apostille.toml``.
 
         Raises:
             NotFoundError: There is no store here.
@@ -83,7 +85,86 @@ class StoreFolder:
             raise ConfigurationError(f"{self.config.name} is not TOML: {error}") from error
         if value.get("format") != FORMAT or not isinstance(value.get("origin"), str):
             raise ConfigurationError(f"{self.config.name} is not of format {FORMAT}, or names no origin")
-        return str(value["origin"])
+        return value
+
+    def origin(self) -> str:
+        """Return the log's name; raises as ``settings`` does."""
+        return str(self.settings()["origin"])
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """The ``[gateway]`` and ``[clients]`` tables of ``apostille.toml``.
+
+    Attributes:
+        upstream: Base URL of the model API.
+        listen: ``HOST:PORT``.
+        upstream_key_env: Environment variable that holds the upstream's key; without one, clients bring their own.
+        clients: Hex SHA-256 of a client's key to the agent that it stands for.
+    """
+
+    upstream: str | None
+    listen: str
+    upstream_key_env: str | None
+    clients: dict[str, str]
+
+
+def gateway_settings(folder: StoreFolder) -> GatewaySettings:
+    """Read the gateway's settings.
+
+    Raises:
+        ConfigurationError: A setting that is unknown, or of the wrong kind.
+    """
+    value = folder.settings()
+    gateway, clients = value.get("gateway", {}), value.get("clients", {})
+    known = {"upstream", "listen", "upstream_key_env"}
+    unknown = (gateway.keys() - known) | (value.keys() - {"format", "origin", "gateway", "clients"})
+    if unknown or not all(isinstance(v, str) for v in (*gateway.values(), *clients.values())):
+        raise ConfigurationError(f"{folder.config.name}: unknown settings or not text: {sorted(unknown)}")
+    return GatewaySettings(
+        gateway.get("upstream"), gateway.get("listen", DEFAULT_LISTEN), gateway.get("upstream_key_env"), dict(clients)
+    )
+
+
+def add_client(folder: StoreFolder, key_sha256: str, agent: str) -> None:
+    """Let a client key stand for an agent."""
+    settings = gateway_settings(folder)
+    if not agent or not agent.isprintable() or any(c in agent for c in '"\\'):
+        raise ConfigurationError("an agent's name has no quotes, backslashes or control characters")
+    text = files.read_file(folder.config, limit=_MAX_KEY_FILE) or b""
+    if not settings.clients:
+        text += b"\n[clients] # SHA-256 of a client's key = agent\n"
+    files.replace_file(folder.config, text + f'"{key_sha256}" = "{agent}"\n'.encode())
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Split ``HOST:PORT``.
+
+    Raises:
+        ConfigurationError: Not an address.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ConfigurationError(f"not HOST:PORT: {address[:64]!r}")
+    return host.strip("[]"), int(port)
+
+
+def environment_value(name: str | None) -> str | None:
+    """Return an environment variable that the settings name.
+
+    Raises:
+        ConfigurationError: It is not set.
+    """
+    if name is None:
+        return None
+    if not os.environ.get(name):
+        raise ConfigurationError(f"the environment variable {name} is not set")
+    return os.environ[name]
+
+
+def posix_seconds() -> float:
+    """Return this machine's time in POSIX seconds."""
+    return SystemClock().now_ms() / 1000
 
 
 def store_folder(path: str | os.PathLike[str] | None = None) -> StoreFolder:

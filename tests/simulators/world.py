@@ -91,9 +91,7 @@ class World:
         self.random = CountingRandom(self.label)
         self.root = keys.StatementKey.from_seed(seed(self.label + "root"))
         origin = "apostille.invalid/" + sha256(self.root.spki)[:16].hex()
-        self.signer = LogSigner(
-            origin, keys.Ed25519Key(seed(self.label + "log")), keys.MlDsa44Key(seed(self.label + "log-pq"))
-        )
+        self.signer = LogSigner(origin, keys.Ed25519Key(seed(self.label + "log")), keys.MlDsa44Key(seed(self.label + "log-pq")))
         self.vault = MemoryVault(self.random.token)
         self.keeper_key = keys.StatementKey.from_seed(seed(self.label + "keeper"))
         self.parts = KeeperParts(

@@ -1,0 +1,304 @@
+"""The commands, their options and their help. What they do is in the module named after each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from apostille.errors import ApostilleError
+from apostille.faces import codes
+from apostille.faces.cli.terminal import Terminal, plain
+
+_GLOBAL_FLAGS = {"--json", "--quiet", "-q"}
+_GLOBAL_VALUE = "--store"
+_RUN = "run"
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="apostille",
+    help="The proof layer for autonomous AI agents: what an agent said, bound, logged, and verifiable offline.",
+    epilog="--store, --json and --quiet may stand anywhere before a lone --.   Exit codes: 0 verified or done, 1 not verified, "
+    "2 usage, 3 trust anchor not confirmed, 4 incomplete, 5 verified and erased by policy, 65 malformed, 69 unavailable, "
+    "70 our own fault, 78 configuration.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+log_app = typer.Typer(help="The log itself: size, proofs, export.", no_args_is_help=True)
+trust_app = typer.Typer(help="Which logs and witnesses this user believes.", no_args_is_help=True)
+app.add_typer(log_app, name="log")
+app.add_typer(trust_app, name="trust")
+_terminal = Terminal()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"apostille {version('apostille')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    store: Annotated[str | None, typer.Option(help="Folder of the store; else $APOSTILLE_STORE, else ./.apostille.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    _terminal.store, _terminal.as_json, _terminal.is_quiet = store, json, quiet
+
+
+@app.command()
+def init(
+    origin: Annotated[
+        str, typer.Option(help="Beginning of the log's name: host and path without a scheme. A random part follows.")
+    ] = "apostille.invalid",
+) -> None:
+    """Make a store: root identity, keys, log; and pin the log for this user."""
+    from apostille.faces.cli.store import init as make
+
+    raise typer.Exit(make(_terminal, origin))
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def run(
+    command: Annotated[list[str], typer.Argument(help="The program and its arguments, after --.", show_default=False)],
+    agent: Annotated[str | None, typer.Option(help="Name of the agent; else the program's name.")] = None,
+    principal: Annotated[str | None, typer.Option(help="On whose behalf it acts: a claim of yours.")] = None,
+    upstream: Annotated[str | None, typer.Option(help="Base URL of the model API; else $OPENAI_BASE_URL, else OpenAI's.")] = None,
+) -> None:
+    """Run any program with its model traffic going through a gateway that attests every answer before it leaves.
+
+    The program finds the gateway by OPENAI_BASE_URL; nothing else changes. At the end the run is closed and verified. The exit
+    status is the program's own, or the verdict's where the program ended with 0.
+    """
+    from apostille.faces.cli.run import run_program
+
+    raise typer.Exit(run_program(_terminal, command, agent=agent, principal=principal, upstream=upstream))
+
+
+@app.command()
+def serve(
+    upstream: Annotated[str | None, typer.Option(help="Base URL of the model API; else from apostille.toml.")] = None,
+    listen: Annotated[str | None, typer.Option(help="HOST:PORT; else from apostille.toml, else 127.0.0.1:8464.")] = None,
+    add_client: Annotated[
+        str | None, typer.Option(help="Make a key for a client of this agent name, print it once, and end.")
+    ] = None,
+) -> None:
+    """Serve the gateway, receipts, health and readiness, as the keeper of the store, until Ctrl-C or SIGTERM."""
+    from apostille.faces.cli.serve import add_client as make_client
+    from apostille.faces.cli.serve import serve as start
+
+    if add_client is not None:
+        raise typer.Exit(make_client(_terminal, add_client))
+    raise typer.Exit(start(_terminal, upstream=upstream, listen=listen))
+
+
+@app.command()
+def attest(
+    files: Annotated[list[str] | None, typer.Argument(help="Files, or - for stdin (the default).")] = None,
+    media_type: Annotated[str | None, typer.Option(help="Media type; else by the file's name.")] = None,
+    agent: Annotated[str, typer.Option(help="Who says it.")] = "command-line",
+    principal: Annotated[str | None, typer.Option(help="On whose behalf: a claim of yours.")] = None,
+    profile: Annotated[str, typer.Option(help="Canonicalizer profile: safe or report.")] = "safe",
+    salted: Annotated[
+        bool, typer.Option("--salted", help="Hide the content's digest behind a salt; the receipt then holds the salt.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for what is written; else beside each file.")] = None,
+) -> None:
+    """Attest files or stdin: NAME.receipt.json for the recipient, NAME.sigstore.json and NAME.pub.pem for foreign tools."""
+    from apostille.faces.cli.attest import attest_files
+
+    code = attest_files(
+        _terminal,
+        files or ["-"],
+        media_type=media_type,
+        agent=agent,
+        principal=principal,
+        profile=profile,
+        is_salted=salted,
+        out=out,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def verify(
+    targets: Annotated[
+        list[str] | None, typer.Argument(help="Receipts, run ids, or folders of stores; else the store of this call.")
+    ] = None,
+    artifact: Annotated[str | None, typer.Option(help="The output itself; else NAME beside NAME.receipt.json.")] = None,
+    log: Annotated[str | None, typer.Option(help="Compare with the log as it is now: a store or published tiles.")] = None,
+    trust: Annotated[Path | None, typer.Option(help="A trust file instead of this user's known_logs.")] = None,
+) -> None:
+    """Verify a receipt, a run, or a whole store, offline."""
+    from apostille.faces.cli.verify import verify_targets
+
+    wanted = targets or [str(_terminal.folder.path)]
+    raise typer.Exit(verify_targets(_terminal, wanted, artifact=artifact, log=log, trust=trust))
+
+
+@app.command()
+def show(
+    what: Annotated[str | None, typer.Argument(help="A run, a receipt id or a log index; else a list of runs.")] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Do not shorten long texts.")] = False,
+) -> None:
+    """Show what happened in a run, hidden characters made visible."""
+    from apostille.faces.cli.show import show as show_item
+
+    raise typer.Exit(show_item(_terminal, what, is_whole=whole))
+
+
+@app.command()
+def clean(
+    file: Annotated[str, typer.Argument(help="A file, or - for stdin.")] = "-",
+    profile: Annotated[str, typer.Option(help="Canonicalizer profile: safe or report.")] = "safe",
+    media_type: Annotated[str, typer.Option(help="text/plain, text/markdown, application/json, ..")] = "text/plain",
+    findings: Annotated[Path | None, typer.Option(help="Write the findings as JSON to this file.")] = None,
+) -> None:
+    """Write canonical bytes to stdout and what was changed to stderr. Needs no store."""
+    from apostille.faces.cli.clean import clean as clean_file
+
+    raise typer.Exit(clean_file(_terminal, file, profile=profile, media_type=media_type, findings_file=findings))
+
+
+@log_app.command("info")
+def log_info() -> None:
+    """Print what the log is and how far it has come."""
+    from apostille.faces.cli.store import log_info as info
+
+    raise typer.Exit(info(_terminal))
+
+
+@log_app.command("proof")
+def log_proof(
+    index: Annotated[int, typer.Argument(help="Index of the leaf.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; else stdout.")] = None,
+) -> None:
+    """Write the tlog-proof (C2SP) of a leaf."""
+    from apostille.faces.cli.store import log_proof as proof
+
+    raise typer.Exit(proof(_terminal, index, out))
+
+
+@log_app.command("export")
+def log_export(out: Annotated[Path, typer.Option(help="Folder to write.")]) -> None:
+    """Write the whole log for others: tiles, checkpoint, every statement, trusted_root.json. No content leaves."""
+    from apostille.faces.cli.store import log_export as export
+
+    raise typer.Exit(export(_terminal, out))
+
+
+@trust_app.command("add")
+def trust_add(what: Annotated[str, typer.Argument(help="A verifier key (name+hex+base64) or a trust file.")]) -> None:
+    """Believe another log, or all that a trust file names."""
+    from apostille.faces.cli.trust import trust_add as add
+
+    raise typer.Exit(add(_terminal, what))
+
+
+@trust_app.command("list")
+def trust_list() -> None:
+    """Print whom this user believes, and which heads are remembered."""
+    from apostille.faces.cli.trust import trust_list as list_all
+
+    raise typer.Exit(list_all(_terminal))
+
+
+@trust_app.command("remove")
+def trust_remove(origin: Annotated[str, typer.Argument(help="Name of the log.")]) -> None:
+    """No longer believe a log."""
+    from apostille.faces.cli.trust import trust_remove as remove
+
+    raise typer.Exit(remove(_terminal, origin))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path | None, typer.Option(help="Keep the demo's store and files in this folder.")] = None,
+    upstream: Annotated[str | None, typer.Option(help="Base URL of a real model API, instead of the scripted model.")] = None,
+    model: Annotated[str, typer.Option(help="Model to ask, with a real model API.")] = "gpt-4o-mini",
+) -> None:
+    """Tell the whole story in a minute, offline: a turned agent, what it hid, and four attacks on the log."""
+    from apostille.faces.cli.demo import demo as tell
+
+    raise typer.Exit(tell(_terminal, out=out, upstream=upstream, model=model))
+
+
+def hoist_global_options(words: list[str]) -> list[str]:
+    """Bring --store, --json and --quiet to the front, wherever they stand before ``--`` or the command of ``run``."""
+    front: list[str] = []
+    rest: list[str] = []
+    at = 0
+    while at < len(words):
+        word = words[at]
+        if word == "--" or (_RUN in rest[:1] and "--" not in words[at:] and not word.startswith("-")):
+            break
+        if word in _GLOBAL_FLAGS or word.startswith(_GLOBAL_VALUE + "="):
+            front.append(word)
+        elif word == _GLOBAL_VALUE and at + 1 < len(words):
+            front += words[at : at + 2]
+            at += 1
+        else:
+            rest.append(word)
+        at += 1
+    return front + rest + words[at:]
+
+
+def main() -> None:
+    """Run a command and leave with its exit code.
+
+    An exception that nobody expected ends with 70: Python's own 1 would read as "altered".
+    """
+    # A reader that went away (``| head``) ends us quietly, as it does other tools.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    code = codes.INTERNAL
+    try:
+        code = _run(hoist_global_options(sys.argv[1:]))
+    finally:
+        sys.stdout.flush()
+        sys.exit(code)
+
+
+def _run(words: list[str]) -> int:
+    try:
+        result = app(words, standalone_mode=False)
+    except ApostilleError as error:
+        _report(error)
+        return codes.exit_code(error)
+    except KeyboardInterrupt:
+        _terminal.say("interrupted")
+        return _INTERRUPTED
+    except typer.Exit as exit_:
+        return int(exit_.exit_code)
+    except Exception as error:
+        usage = getattr(error, "exit_code", None)
+        if usage is not None and hasattr(error, "show"):
+            error.show()
+            return int(usage)
+        if type(error).__name__ == "Abort":
+            return _INTERRUPTED
+        _report(error)
+        if os.environ.get("APOSTILLE_DEBUG"):
+            raise
+        return codes.INTERNAL
+    return int(result or 0)
+
+
+def _report(error: BaseException) -> None:
+    value = codes.as_json(error)
+    _terminal.document(value)
+    if _terminal.as_json:
+        return
+    _terminal.is_quiet = False  # an error is never quiet
+    _terminal.say(f"[bold red]error[/] ({value['code']}): {plain(value['message'], limit=2000)}")
+    if value["exit"] == codes.INTERNAL:
+        _terminal.say(f"  {plain(repr(error))}; set APOSTILLE_DEBUG=1 for the trace, and please report it")

@@ -1,0 +1,160 @@
+"""``apostille run -- CMD``: a supervisor that is keeper and gateway, outside the program's process.
+
+The program gets the gateway's address with a secret in its path; it gets no key and no store. What else it may reach is not
+limited here: the run says ``isolation: none``, and so does the summary.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from apostille import wiring
+from apostille.core import predicates
+from apostille.core.statement import parse_statement
+from apostille.errors import ConfigurationError, NotFoundError
+from apostille.faces.cli.terminal import Terminal, plain
+from apostille.faces.cli.verdict import print_verdict
+from apostille.faces.gateway.server import GatewayServer
+from apostille.faces.gateway.sessions import SingleRun
+from apostille.faces.gateway.upstream import UpstreamSettings
+from apostille.ports import Reader
+from apostille.services.auditor import examine_run
+from apostille.services.examination import Examination
+from apostille.services.keeper import Keeper
+from apostille.services.runs import Run
+
+OPENAI_API = "https://api.openai.com/v1"
+# Some clients prefer the older name; a program that has it set would slip past the gateway.
+_BASE_URLS = ("OPENAI_BASE_URL", "OPENAI_API_BASE")
+_TIMEOUT_SECONDS = 30.0
+_SECRET_BYTES = 24
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP)
+
+
+def upstream_settings(url: str | None, *, api_key: str | None = None) -> UpstreamSettings:
+    """Return the settings of the upstream that is meant.
+
+    Raises:
+        ConfigurationError: Not a base URL.
+    """
+    base = url or next((os.environ[name] for name in _BASE_URLS if os.environ.get(name)), OPENAI_API)
+    try:
+        return UpstreamSettings(base, api_key=api_key)
+    except ValueError as error:
+        raise ConfigurationError(f"the upstream {error}") from error
+
+
+def run_program(terminal: Terminal, command: list[str], *, agent: str | None, principal: str | None, upstream: str | None) -> int:
+    """Run a program through the gateway and return the exit status of the call."""
+    if command[:1] == ["--"]:
+        command = command[1:]
+    if not command:
+        raise ConfigurationError("there is no program to run: apostille run -- COMMAND")
+    settings = upstream_settings(upstream)
+    keeper = wiring.open_keeper(terminal.folder)
+    try:
+        opening: dict[str, Any] = {"command": [word[:1024] for word in command[:64]]}
+        if principal:
+            opening["principal_source"] = "command line"
+        chain = keeper.open_run(
+            agent=agent or Path(command[0]).name, on_behalf_of=principal, held_by="gateway", isolation="none", opening=opening
+        )
+        chain.opened.committed(_TIMEOUT_SECONDS)
+        status = _supervise(terminal, command, keeper, chain, settings)
+        outcome = "completed" if status == 0 else "errored"
+        chain.close(outcome).committed(_TIMEOUT_SECONDS)
+        keeper.publish()
+        code = _summary(terminal, keeper, chain, status)
+    finally:
+        keeper.close()
+    return status or code
+
+
+def _supervise(terminal: Terminal, command: list[str], keeper: Keeper, chain: Run, settings: UpstreamSettings) -> int:
+    secret = secrets.token_urlsafe(_SECRET_BYTES)
+    server = GatewayServer(SingleRun(chain, secret), settings, keeper)
+    server.start()
+    try:
+        environment = dict(os.environ)
+        for name in _BASE_URLS:
+            environment[name] = f"{server.url}/r/{secret}/v1"
+        # The gateway is on loopback: a proxy that is configured for the outside must not take its traffic.
+        for name in ("NO_PROXY", "no_proxy"):
+            environment[name] = ",".join(filter(None, [environment.get(name), "127.0.0.1", "localhost"]))
+        terminal.say(f"[dim]run {chain.id}: {plain(' '.join(command), limit=80)} -> {plain(settings.base_url)}[/]")
+        return _spawn(command, environment)
+    finally:
+        server.stop()
+
+
+def _spawn(command: list[str], environment: dict[str, str]) -> int:
+    try:
+        child = subprocess.Popen(command, env=environment)  # noqa: S603 - running the user's program is the purpose
+    except OSError as error:
+        raise NotFoundError(f"{command[0]!r} can't be started: {error.strerror}") from error
+    with _signals_to(child):
+        while True:
+            try:
+                status = child.wait()
+                break
+            except KeyboardInterrupt:
+                continue  # Ctrl-C reached the program too; it decides when to end
+    return status if status >= 0 else 128 - status
+
+
+@contextmanager
+def _signals_to(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda n, _: child.send_signal(n)) for number in _FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _summary(terminal: Terminal, keeper: Keeper, chain: Run, status: int) -> int:
+    reader = keeper.reader
+    counts, cleaned = _count(reader, chain.id)
+    terminal.say(
+        f"run {chain.id} ended with {status}: {counts.get(predicates.INPUT, 0)} inputs, "
+        f"[bold]{counts.get(predicates.OUTPUT, 0)} outputs attested[/], {cleaned} with hidden characters removed or other changes"
+    )
+    terminal.say("coverage: what came through the gateway; other ways out: open (isolation: none)")
+    if not counts.get(predicates.OUTPUT, 0):
+        terminal.say(
+            "[bold red]WARNING: no answer came through the gateway.[/] Does the program read OPENAI_BASE_URL? "
+            "Only POST .../chat/completions is attested."
+        )
+    examination = Examination()
+    audit = examine_run(
+        examination,
+        reader,
+        wiring.load_policy(),
+        origin=keeper.origin,
+        run=chain.id,
+        heads=wiring.head_memory(),
+        vault=wiring.open_vault(terminal.folder),
+    )
+    # The program's own stdout stays the program's: the verdict goes to stderr, unless JSON was asked for.
+    return print_verdict(terminal, f"run {chain.id}", examination, audit=audit, to_stderr=True)
+
+
+def _count(reader: Reader, run: str) -> tuple[dict[str, int], int]:
+    counts: dict[str, int] = {}
+    cleaned = 0
+    for index in reader.run_indexes(bytes.fromhex(run)):
+        said = parse_statement(reader.record(index).statement)
+        counts[said.type] = counts.get(said.type, 0) + 1
+        cleaned += said.type == predicates.OUTPUT and "findings" in said.subjects
+    return counts, cleaned

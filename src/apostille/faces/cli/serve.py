@@ -1,0 +1,76 @@
+"""``apostille serve``: the keeper with the gateway for many clients, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import socket
+
+from apostille import wiring
+from apostille.core.digest import sha256
+from apostille.errors import ConfigurationError, UnavailableError
+from apostille.faces.cli.run import upstream_settings
+from apostille.faces.cli.terminal import Terminal, plain
+from apostille.faces.gateway.server import GatewayServer
+from apostille.faces.gateway.sessions import ClientRuns
+
+_KEY_BYTES = 32
+
+
+def add_client(terminal: Terminal, agent: str) -> int:
+    """Make a client key for an agent; only its SHA-256 is kept, in ``apostille.toml``."""
+    folder = terminal.folder
+    folder.origin()
+    key = "apo-" + secrets.token_urlsafe(_KEY_BYTES)
+    wiring.add_client(folder, sha256(key.encode()).hex(), agent)
+    terminal.document({"agent": agent, "key": key})
+    terminal.show(key)
+    terminal.say(f"This is the key of {plain(agent)}; it is shown once. Clients send it as: Authorization: Bearer KEY")
+    return 0
+
+
+def serve(terminal: Terminal, *, upstream: str | None, listen: str | None) -> int:
+    """Serve until SIGINT or SIGTERM."""
+    folder = terminal.folder
+    settings = wiring.gateway_settings(folder)
+    if not settings.clients:
+        raise ConfigurationError("no client may use this gateway yet; make a key with: apostille serve --add-client AGENT")
+    host, port = wiring.split_address(listen or settings.listen)
+    api_key = wiring.environment_value(settings.upstream_key_env)
+    keeper = wiring.open_keeper(folder)
+    try:
+        server = GatewayServer(
+            ClientRuns(
+                settings.clients,
+                lambda agent: keeper.open_run(agent=agent, held_by="gateway", isolation="none"),
+                wiring.posix_seconds,
+            ),
+            upstream_settings(upstream or settings.upstream, api_key=api_key),
+            keeper,
+            sock=_socket(host, port),
+        )
+        terminal.say(f"serving {plain(keeper.origin)} on [bold]{server.url}/v1[/]; stop with Ctrl-C")
+        asyncio.run(_until_signal(server))
+    finally:
+        keeper.close()
+    terminal.say("stopped: runs closed, head published")
+    return 0
+
+
+def _socket(host: str, port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise UnavailableError(f"{host}:{port} can't be used: {error.strerror}") from error
+    return bound
+
+
+async def _until_signal(server: GatewayServer) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, server.request_stop)
+    await server.serve()

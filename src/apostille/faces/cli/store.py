@@ -1,0 +1,134 @@
+"""``apostille init`` and ``apostille log``: making a store and looking at its log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.markup import escape
+
+from apostille import wiring
+from apostille.core import note
+from apostille.core.keys import spki_ed25519
+from apostille.core.proof import LogProof, format_proof
+from apostille.core.statement import parse_statement
+from apostille.core.tree import prove_inclusion
+from apostille.errors import IncompleteError, NotFoundError
+from apostille.faces.cli.terminal import Terminal, plain, write_output
+from apostille.faces.cli.trust import pin_own_log
+from apostille.ports import SignedCheckpoint
+from apostille.services.receipts import trusted_root
+from apostille.storage.sqlite import SqliteStore
+
+_PROMISES = """
+What this protects against, with the policy as it is now ([bold]quorum none[/]):
+  who has the database alone        caught: edits, deletions, reordering, truncation, an old copy put back
+  who has the database and log key  caught on this machine, which remembers heads, and by anybody who kept a receipt
+  root with all of this machine     [bold]not caught[/] without an outsider who remembers a head
+Until an independent witness is added every verdict says UNWITNESSED. One SQLite file survives power loss, not its disk.
+"""
+
+
+def init(terminal: Terminal, origin: str) -> int:
+    """Make a store and pin its log for this user."""
+    folder = terminal.folder
+    signer = wiring.init_store(folder, origin_base=origin)
+    pin_own_log(signer.vkeys)
+    keeper = wiring.open_keeper(folder)
+    keeper.close()  # publishes the first checkpoint
+    vkey = note.format_vkey(signer.vkeys[0])
+    terminal.document(
+        {"store": str(folder.path), "origin": signer.origin, "vkey": vkey, "trust_file": str(wiring.known_logs_path())}
+    )
+    terminal.show(f"store    {plain(folder.path)}")
+    terminal.show(f"log      {plain(signer.origin)}")
+    terminal.show(f"vkey     {plain(vkey)}")
+    terminal.say(f"This log is pinned in {plain(wiring.known_logs_path())}. Others pin it with: apostille trust add VKEY")
+    terminal.say(
+        f"Take {plain(folder.key('root.pem'))} and root-next.pem offline now: daily work needs neither."
+    )
+    terminal.say(_PROMISES)
+    return 0
+
+
+def _newest(reader: SqliteStore) -> SignedCheckpoint:
+    signed = reader.checkpoint()
+    if signed is None:
+        raise IncompleteError("no checkpoint has been signed yet")
+    return signed
+
+
+def log_info(terminal: Terminal) -> int:
+    """Print what the log is and how far it has come."""
+    folder = terminal.folder
+    origin = folder.origin()
+    reader = wiring.open_reader(folder)
+    try:
+        head, signed, runs = reader.head(), reader.checkpoint(), len(reader.runs())
+    finally:
+        reader.close()
+    known = wiring.head_memory().recall(origin)
+    vkeys = [note.format_vkey(key) for key in wiring.load_policy().logs if key.name == origin]
+    value = {
+        "store": str(folder.path),
+        "origin": origin,
+        "vkey": vkeys[0] if vkeys else None,
+        "committed_size": head.size,
+        "published_size": signed.size if signed else 0,
+        "root_sha256": head.root_hash.hex(),
+        "remembered_size": known.size if known else None,
+        "runs": runs,
+    }
+    terminal.document(value)
+    for name, shown in value.items():
+        terminal.show(f"{name:<16} {plain(shown if shown is not None else '-')}")
+    return 0
+
+
+def log_proof(terminal: Terminal, index: int, out: Path | None) -> int:
+    """Write the tlog-proof of a leaf."""
+    reader = wiring.open_reader(terminal.folder)
+    try:
+        signed = _newest(reader)
+        if not 0 <= index < signed.size:
+            raise NotFoundError(f"the published log has leaves 0 to {signed.size - 1}, not {index}")
+        proof = format_proof(LogProof(index, prove_inclusion(index, signed.size, reader.hashes), signed.note))
+    finally:
+        reader.close()
+    if terminal.as_json:
+        terminal.document({"index": index, "size": signed.size, "proof": proof.decode()})
+    elif out is not None:
+        write_output(out, proof)
+        terminal.say(f"wrote {plain(out)}")
+    else:
+        terminal.show(escape(proof.decode().removesuffix("\n")))
+    return 0
+
+
+def log_export(terminal: Terminal, out: Path) -> int:
+    """Write the whole log for others: tiles and checkpoint, every statement, and what foreign tools need. No content."""
+    folder = terminal.folder
+    origin = folder.origin()
+    logs = [key for key in wiring.load_policy().logs if key.name == origin]
+    if not logs:
+        raise NotFoundError(f"the trust file names no log {origin}; add it first, so that the export says which key to pin")
+    reader = wiring.open_reader(folder)
+    try:
+        signed = _newest(reader)
+        with terminal.progress("exporting") as progress:
+            for index, record in reader.records():
+                if index >= signed.size:
+                    break
+                kind = parse_statement(record.statement).type.split(":")[2]
+                write_output(out / "statements" / f"{index // 1000:06d}" / f"{index:09d}.{kind}.json", record.statement)
+                if progress is not None:
+                    progress(index + 1, signed.size)
+    finally:
+        reader.close()
+    for source in sorted(path for path in folder.log.rglob("*") if path.is_file()):
+        if ".tmp" not in source.name:
+            write_output(out / "log" / source.relative_to(folder.log), source.read_bytes())
+    write_output(out / "vkey", (note.format_vkey(logs[0]) + "\n").encode())
+    write_output(out / "trusted_root.json", trusted_root(logs[0], spki_ed25519(logs[0].public)))
+    terminal.document({"out": str(out), "size": signed.size, "origin": origin})
+    terminal.show(f"exported {signed.size} leaves of {plain(origin)} to {plain(out)}")
+    return 0

@@ -1,0 +1,149 @@
+"""What a command prints and where: data and verdicts on stdout, talk on stderr, one JSON document with ``--json``.
+
+Text that came from an agent is never printed as it is: hidden and control characters are drawn as ``⟦U+202E⟧``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from apostille import wiring
+from apostille.errors import NotFoundError, StorageUnavailableError
+
+_ASCII_END = 0x7F
+# Shown as they are beyond ASCII: letters, digits and signs of general use. Everything that hides, joins or turns is drawn.
+_HIDDEN = (
+    (0x00, 0x08),
+    (0x0B, 0x1F),
+    (0x7F, 0x9F),
+    (0xAD, 0xAD),
+    (0x34F, 0x34F),
+    (0x61C, 0x61C),
+    (0x115F, 0x1160),
+    (0x17B4, 0x17B5),
+    (0x180B, 0x180F),
+    (0x200B, 0x200F),
+    (0x2028, 0x202E),
+    (0x2060, 0x206F),
+    (0x2800, 0x2800),
+    (0x3164, 0x3164),
+    (0xD800, 0xF8FF),
+    (0xFE00, 0xFE0F),
+    (0xFEFF, 0xFEFF),
+    (0xFFA0, 0xFFA0),
+    (0xFFF0, 0xFFFC),
+    (0x1BCA0, 0x1BCA3),
+    (0x1D173, 0x1D17A),
+    (0xE0000, 0x10FFFF),
+)
+STDIN = "-"
+
+
+@dataclass(slots=True)
+class Terminal:
+    """The global options of one call, and the two streams.
+
+    Attributes:
+        store: The store's folder, as given.
+        as_json: One JSON document on stdout instead of text.
+        is_quiet: No talk on stderr.
+    """
+
+    store: str | None = None
+    as_json: bool = False
+    is_quiet: bool = False
+
+    @property
+    def folder(self) -> wiring.StoreFolder:
+        """The store that is meant."""
+        return wiring.store_folder(self.store)
+
+    def say(self, text: str = "") -> None:
+        """Talk to a person on stderr. Rich markup is taken: escape what comes from elsewhere."""
+        if not self.is_quiet:
+            _console(sys.stderr).print(text, highlight=False, soft_wrap=True)
+
+    def show(self, text: str = "") -> None:
+        """Print a result for a person on stdout."""
+        if not self.as_json:
+            _console(sys.stdout).print(text, highlight=False, soft_wrap=True)
+
+    def document(self, value: Any) -> None:
+        """Print the one JSON document of a command, if it was asked for."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Any]:
+        """Yield a function of (done, total) that draws a bar on a terminal and nothing elsewhere."""
+        if self.is_quiet or not sys.stderr.isatty():
+            yield None
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=_console(sys.stderr), transient=True) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _console(stream: Any) -> Console:
+    return Console(file=stream, stderr=stream is sys.stderr)
+
+
+def visible(text: str) -> str:
+    """Draw hidden, turning and control characters as ``⟦U+XXXX⟧``; LF and TAB stay."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(f"⟦U+{ord(c):04X}⟧" if _is_hidden(ord(c)) else c for c in text)
+
+
+def _is_hidden(point: int) -> bool:
+    return any(low <= point <= high for low, high in _HIDDEN)
+
+
+def marked(text: str) -> str:
+    """Like ``visible``, escaped for rich and with what is hidden in red."""
+    drawn = escape(visible(text))
+    return drawn.replace("⟦", "[bold red]⟦").replace("⟧", "⟧[/]")
+
+
+def plain(text: object, *, limit: int = 300) -> str:
+    """Make a short text from elsewhere safe to print inside markup."""
+    return escape(visible(str(text)[:limit]).replace("\n", " "))
+
+
+def read_input(name: str) -> bytes:
+    """Return the bytes of a file, or of stdin for ``-``.
+
+    Raises:
+        NotFoundError: There is no such file.
+        StorageUnavailableError: It can't be read.
+    """
+    if name == STDIN:
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).read_bytes()
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no file {name}") from error
+    except OSError as error:
+        raise StorageUnavailableError(f"{name} can't be read: {error.strerror}") from error
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Write a file for the user, atomically."""
+    from apostille.storage.files import PUBLIC_FILE, replace_file
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageUnavailableError(f"{path.parent} can't be made: {error.strerror}") from error
+    replace_file(path, data, mode=PUBLIC_FILE)

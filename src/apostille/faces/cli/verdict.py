@@ -1,0 +1,162 @@
+"""Printing a verdict: what holds, what it rests on, what is wrong, and what was not checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from apostille.errors import ApostilleError
+from apostille.faces import codes
+from apostille.faces.cli.terminal import Terminal, plain
+from apostille.services.auditor import Audit
+from apostille.services.examination import Examination
+from apostille.services.verifier import VerifiedReceipt
+
+_WORDS = {
+    codes.VERIFIED: "VERIFIED",
+    codes.ALTERED: "NOT VERIFIED",
+    codes.UNTRUSTED: "TRUST ANCHOR NOT CONFIRMED",
+    codes.INCOMPLETE: "INCOMPLETE",
+    codes.ERASED: "VERIFIED, CONTENT ERASED BY POLICY",
+    codes.MALFORMED: "MALFORMED",
+}
+_COLORS = {codes.VERIFIED: "green", codes.ERASED: "green", codes.INCOMPLETE: "yellow", codes.UNTRUSTED: "yellow"}
+_SIGNS = {"passed": "[green]ok    [/]", "failed": "[red]FAILED[/]", "not checked": "[yellow]--    [/]"}
+LIMITS = "It does not show that an output is right, safe or intended, nor what was said outside the capture point."
+
+
+def conclude(examination: Examination) -> int:
+    """Return the exit code of an examination."""
+    try:
+        examination.conclude()
+    except ApostilleError as error:
+        return codes.exit_code(error)
+    return codes.VERIFIED
+
+
+def print_verdict(
+    terminal: Terminal,
+    target: str,
+    examination: Examination,
+    *,
+    receipt: VerifiedReceipt | None = None,
+    audit: Audit | None = None,
+    is_erased: bool = False,
+    to_stderr: bool = False,
+) -> int:
+    """Print one verdict and return its exit code."""
+    code = conclude(examination)
+    if code == codes.VERIFIED and is_erased:
+        code = codes.ERASED
+    strength = _strength(receipt, audit) if code in {codes.VERIFIED, codes.ERASED} else ""
+    word = _WORDS[code] + (f", {strength}" if strength else "")
+    terminal.document(_as_json(target, word, code, examination, receipt, audit))
+    show = terminal.say if to_stderr else terminal.show
+    show(f"[bold {_COLORS.get(code, 'red')}]{word}[/]  {plain(target)}")
+    if receipt is not None:
+        _show_receipt(show, receipt)
+    if audit is not None:
+        _show_audit(show, audit)
+    for step in examination.steps:
+        detail = f"  [dim]{plain(step.detail, limit=160)}[/]" if step.detail and step.outcome != "failed" else ""
+        show(f"  {step.number:>2}  {_SIGNS[step.outcome]} {plain(step.title)}{detail}")
+    shown = examination.failures[:20]
+    for failure in shown:
+        show(f"  [red]![/] {plain(failure.message)}")
+    if len(examination.failures) > len(shown):
+        show(f"  [red]![/] and {len(examination.failures) - len(shown)} more; --json lists all")
+    for notice in dict.fromkeys(examination.notices):
+        show(f"  [dim]{plain(notice)}[/]")
+    show(f"  [dim]{LIMITS}[/]")
+    return code
+
+
+def _strength(receipt: VerifiedReceipt | None, audit: Audit | None) -> str:
+    if receipt is not None:
+        return receipt.strength
+    if audit is not None and audit.checkpoint is not None:
+        names = ", ".join(name for name, _ in audit.checkpoint.witnesses)
+        return "UNWITNESSED" if audit.checkpoint.quorum == "none" else f"witnessed by {names}"
+    return ""
+
+
+def _show_receipt(show: Callable[[str], None], receipt: VerifiedReceipt) -> None:
+    fields = receipt.statement.predicate
+    kind = receipt.statement.type.removeprefix("urn:apostille:").removesuffix(":v1")
+    run = f", statement {fields['seq']} of run {fields['run']}" if "run" in fields else ""
+    rows = {"statement": f"{kind}{run}", "log": f"index {receipt.index} of {receipt.checkpoint.checkpoint.origin}"}
+    attributes = receipt.attributes or {}
+    if "agent" in attributes:
+        principal = f", on behalf of {attributes['on_behalf_of']}" if "on_behalf_of" in attributes else ""
+        rows["agent"] = f"{attributes['agent']}{principal} (asserted by the signer)"
+    rows["signer"] = f"{fields['key_id']}, held by the {receipt.signer.held_by or receipt.signer.usage}"
+    rows["captured"] = f"{fields['captured_at']} (the signer's clock: an assertion)"
+    if "profile" in fields:
+        rows["profile"] = str(fields["profile"])
+    if attributes.get("changes"):
+        rows["cleaned"] = ", ".join(f"{name} {count}" for name, count in attributes["changes"].items())
+    elif "findings" in receipt.statement.subjects:
+        rows["cleaned"] = "the statement commits to findings"
+    if "outcome" in fields:
+        rows["outcome"] = str(fields["outcome"])
+    rows["content"] = "matches" if receipt.is_content_compared else "not compared"
+    for name, value in rows.items():
+        show(f"  {name:<10} {plain(value)}")
+
+
+def _show_audit(show: Callable[[str], None], audit: Audit) -> None:
+    show(f"  log        {plain(audit.origin)}")
+    show(f"  openings   {audit.openings}")
+    for state in list(audit.runs.values())[-10:]:
+        outcome = state.outcome or "open"
+        show(f"  run        {state.id}  {state.count} statements, {plain(outcome)}, isolation: {state.isolation}")
+    if len(audit.runs) > 10:
+        show(f"  runs       {len(audit.runs)} in all")
+
+
+def _as_json(
+    target: str,
+    word: str,
+    code: int,
+    examination: Examination,
+    receipt: VerifiedReceipt | None,
+    audit: Audit | None,
+) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "target": target,
+        "verdict": word,
+        "exit": code,
+        "steps": [
+            {"step": s.number, "title": s.title, "outcome": s.outcome} | ({"detail": s.detail} if s.detail else {})
+            for s in examination.steps
+        ],
+        "failures": [
+            {"code": f.code, "step": f.step, "message": f.message} | ({} if f.index is None else {"index": f.index})
+            for f in examination.failures
+        ],
+        "not_checked": list(dict.fromkeys(examination.notices)),
+        "limits": LIMITS,
+    }
+    if receipt is not None:
+        value["receipt"] = {
+            "origin": receipt.checkpoint.checkpoint.origin,
+            "index": receipt.index,
+            "tree_size": receipt.checkpoint.checkpoint.size,
+            "statement_type": receipt.statement.type,
+            "statement": dict(receipt.statement.predicate),
+            "statement_sha256": receipt.digest.hex(),
+            "attributes": receipt.attributes,
+            "is_content_compared": receipt.is_content_compared,
+        }
+    if audit is not None:
+        openings = audit.openings
+        value["audit"] = {
+            "origin": audit.origin,
+            "size": audit.size,
+            "openings": {n: getattr(openings, n) for n in ("opened", "sealed", "erased", "missing")},
+            "runs": [
+                {"run": s.id, "count": s.count, "outcome": s.outcome or "open", "isolation": s.isolation}
+                for s in audit.runs.values()
+            ],
+        }
+    return value

@@ -1,0 +1,141 @@
+"""``apostille verify``: a receipt, a run, or a whole store, offline."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from apostille import wiring
+from apostille.core.policy import Policy, open_checkpoint
+from apostille.core.tree import HashReader
+from apostille.errors import MalformedError, NotFoundError, PolicyError
+from apostille.faces import codes
+from apostille.faces.cli.terminal import Terminal, read_input
+from apostille.faces.cli.verdict import print_verdict
+from apostille.services.auditor import compare_head, examine_run, examine_store
+from apostille.services.examination import Examination
+from apostille.services.verifier import HEAD_NOT_COMPARED, VerifiedReceipt, examine_receipt
+from apostille.storage.tiles import TileFolder
+
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_RECEIPT_SUFFIX = ".receipt.json"
+# Several targets: the gravest verdict counts, in the order of the table of exit codes.
+_GRAVITY = (codes.ALTERED, codes.MALFORMED, codes.UNTRUSTED, codes.INCOMPLETE, codes.ERASED, codes.VERIFIED)
+
+
+def verify_targets(terminal: Terminal, targets: list[str], *, artifact: str | None, log: str | None, trust: Path | None) -> int:
+    """Verify each target and return the gravest exit code."""
+    policy = wiring.load_policy(trust)
+    found = [_verify(terminal, target, policy, artifact, log) for target in targets]
+    return min(found, key=_GRAVITY.index)
+
+
+def _verify(terminal: Terminal, target: str, policy: Policy, artifact: str | None, log: str | None) -> int:
+    path = Path(target)
+    if path.is_dir():
+        return _verify_store(terminal, wiring.StoreFolder(path), policy)
+    if _RUN_ID.fullmatch(target) and not path.exists():
+        return _verify_run(terminal, target, policy)
+    return _verify_receipt(terminal, target, policy, artifact, log)
+
+
+def _verify_receipt(terminal: Terminal, target: str, policy: Policy, artifact: str | None, log: str | None) -> int:
+    data = read_input(target)
+    content = _find_artifact(target, artifact)
+    examination = Examination()
+    receipt = examine_receipt(examination, data, policy, artifact=content)
+    if receipt is not None and log is not None:
+        _compare(examination, receipt, policy, Path(log))
+    return print_verdict(terminal, target, examination, receipt=receipt)
+
+
+def _find_artifact(target: str, artifact: str | None) -> bytes | None:
+    """Take the file named, else NAME beside NAME.receipt.json."""
+    if artifact is not None:
+        return read_input(artifact)
+    if target.endswith(_RECEIPT_SUFFIX):
+        beside = Path(target.removesuffix(_RECEIPT_SUFFIX))
+        if beside.is_file():
+            return read_input(str(beside))
+    return None
+
+
+def _compare(examination: Examination, receipt: VerifiedReceipt, policy: Policy, log: Path) -> None:
+    """Hold a receipt's checkpoint against the log as it is now, and both against the remembered head."""
+    with examination.step(10, "the log that is shown continues the receipt's checkpoint and the remembered head") as step:
+        note, read = _open_log(log)
+        shown = open_checkpoint(note, policy).checkpoint
+        mine = receipt.checkpoint.checkpoint
+        if shown.origin != mine.origin:
+            raise PolicyError(f"the log shown is {shown.origin}, the receipt is of {mine.origin}")
+        compare_head(mine, shown, read)
+        step.detail = f"size {mine.size} to {shown.size}"
+        known = wiring.head_memory().recall(shown.origin)
+        if known is not None:
+            compare_head(known, shown, read)
+            step.detail += f", remembered {known.size}"
+        examination.notices.remove(HEAD_NOT_COMPARED)
+
+
+def _open_log(log: Path) -> tuple[bytes, HashReader]:
+    """Open a store, or a folder of published tiles."""
+    folder = wiring.StoreFolder(log)
+    if folder.config.is_file():
+        reader = wiring.open_reader(folder)
+        signed = reader.checkpoint()
+        if signed is None:
+            raise NotFoundError(f"{log} has signed no checkpoint yet")
+        return signed.note, reader.hashes
+    tiles = TileFolder(log)
+    note = tiles.checkpoint()
+    size = tiles.published_size()
+    return note, lambda level, start, count: tiles.hashes(size, level, start, count)
+
+
+def _verify_store(terminal: Terminal, folder: wiring.StoreFolder, policy: Policy) -> int:
+    examination = Examination()
+    origin = folder.origin()
+    reader = None
+    try:
+        reader = wiring.open_reader(folder)
+        vault = wiring.open_vault(folder)
+        published = TileFolder(folder.log).checkpoint() if (folder.log / "checkpoint").exists() else None
+        with terminal.progress("verifying") as progress:
+            audit = examine_store(
+                examination,
+                reader,
+                policy,
+                origin=origin,
+                heads=wiring.head_memory(),
+                vault=vault,
+                published=published,
+                progress=progress,
+            )
+    except MalformedError as error:
+        examination.file(error, 1)
+        return print_verdict(terminal, str(folder.path), examination)
+    finally:
+        if reader is not None:
+            reader.close()
+    return print_verdict(terminal, str(folder.path), examination, audit=audit, is_erased=bool(audit.openings.erased))
+
+
+def _verify_run(terminal: Terminal, run: str, policy: Policy) -> int:
+    folder = terminal.folder
+    reader = wiring.open_reader(folder)
+    try:
+        if not reader.run_indexes(bytes.fromhex(run)):
+            raise NotFoundError(f"there is no run {run} in {folder.path}")
+        examination = Examination()
+        audit = examine_run(
+            examination,
+            reader,
+            policy,
+            origin=folder.origin(),
+            run=run,
+            heads=wiring.head_memory(),
+            vault=wiring.open_vault(folder),
+        )
+    finally:
+        reader.close()
+    return print_verdict(terminal, f"run {run}", examination, audit=audit, is_erased=bool(audit.openings.erased))
