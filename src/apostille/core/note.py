@@ -11,6 +11,7 @@ Spec: c2sp.org/signed-note@v1.0.0.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from apostille.core import strict
@@ -26,13 +27,18 @@ MAX_SIGNATURES = 32
 SPEC = "signed-note"
 _MAX_NAME_BYTES = 255
 _DASH = "\u2014 "
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")  # C0 but LF
 # White_Space of Unicode; pinned, because str.isspace follows the interpreter.
 _SPACES = frozenset("\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000") | {chr(c) for c in range(0x2000, 0x200B)}
 
 
 def is_name(name: str) -> bool:
     """Tell whether a text may name a key: 1 to 255 bytes, no Unicode space, no ``+``."""
-    return 0 < len(name.encode("utf-8", "replace")) <= _MAX_NAME_BYTES and "+" not in name and not _SPACES & set(name)
+    try:
+        size = len(name.encode("utf-8"))
+    except UnicodeEncodeError:  # lone surrogates: how Python hands on bytes of a command line that are not UTF-8
+        return False
+    return 0 < size <= _MAX_NAME_BYTES and "+" not in name and not _SPACES & set(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +139,7 @@ def parse_note(data: bytes) -> Note:
         whole = strict.utf8(data, spec=SPEC)
     except MalformedError as error:
         raise MalformedNoteError("not UTF-8", spec=SPEC, offset=error.offset) from error
-    if any(c < " " and c != "\n" for c in whole) or not whole.endswith("\n"):
+    if _CONTROL.search(whole) or not whole.endswith("\n"):
         raise MalformedNoteError("a control character, or no LF at the end", spec=SPEC)
     # The LAST blank line divides text from signatures.
     text, mark, rest = whole.rpartition("\n\n")

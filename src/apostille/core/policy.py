@@ -39,7 +39,7 @@ class Policy:
     Attributes:
         logs: Believed logs.
         witnesses: Name in this file to key.
-        groups: Name to group.
+        groups: Name to group, in the order of their definition.
         quorum: A witness, a group, or ``none``.
     """
 
@@ -50,10 +50,12 @@ class Policy:
 
     def is_met(self, name: str, signed: frozenset[str]) -> bool:
         """Tell whether the witness or group ``name`` is satisfied by the witnesses in ``signed``."""
-        group = self.groups.get(name)
-        if group is None:
-            return name in signed
-        return sum(self.is_met(member, signed) for member in group.members) >= group.threshold
+        met = set(signed)
+        # Members are defined before their group, so one pass in that order is enough, however deep the groups are nested.
+        for title, group in self.groups.items():
+            if sum(member in met for member in group.members) >= group.threshold:
+                met.add(title)
+        return name in met
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def parse_policy(data: bytes) -> Policy:
     groups: dict[str, Group] = {}
     grouped: set[str] = set()
     quorum = ""
-    seen: set[note.VerifierKey] = set()
+    seen: set[tuple[bool, bytes]] = set()
     for number, row in enumerate(strict.utf8(data, spec=SPEC).split("\n"), 1):
         words = row.replace("\t", " ").rstrip("\r").split(" ")
         words = [word for word in words if word]
@@ -135,13 +137,15 @@ def _add_name(name: str, *tables: object) -> None:
         raise MalformedError(f"the name {name[:32]!r} is taken", spec=SPEC)
 
 
-def _add_key(text: str, seen: set[note.VerifierKey], *, kinds: tuple[int, ...]) -> note.VerifierKey:
+def _add_key(text: str, seen: set[tuple[bool, bytes]], *, kinds: tuple[int, ...]) -> note.VerifierKey:
     key = note.parse_vkey(text)
     if key.kind not in kinds:
         raise MalformedError(f"a key of type {key.kind:#04x} has no place in this line", spec=SPEC)
-    if key in seen:
+    # The public key alone counts: one witness under two names would be two votes.
+    mark = (key.kind == note.ED25519, key.public)
+    if mark in seen:
         raise MalformedError("the key stands here twice", spec=SPEC)
-    seen.add(key)
+    seen.add(mark)
     return key
 
 

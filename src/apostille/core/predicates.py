@@ -187,7 +187,7 @@ _ORDER = ("raw", "canonical", "spki", "attributes", "findings", "part/", "leaf/"
 def _place(name: str) -> int:
     if _PART.fullmatch(name):
         return _ORDER.index("part/")
-    if _LEAF.fullmatch(name):
+    if _LEAF.fullmatch(name) and int(name.removeprefix("leaf/")) <= strict.MAX_SAFE_INTEGER:
         return _ORDER.index("leaf/")
     if name in _ORDER and not name.endswith("/"):
         return _ORDER.index(name)

@@ -17,8 +17,10 @@ from apostille.errors import MalformedError, MalformedJsonError, TooLargeError
 MAX_UINT63 = 2**63 - 1
 MAX_SAFE_INTEGER = 2**53 - 1
 _MAX_DIGITS = 19
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # C0, DEL and C1: none of them belongs into a line
 _HEX = re.compile(r"[0-9a-f]*")
-_JSON_NESTING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+# Possessive, and the closing quote may be missing: else an open string would be tried again from each quote in it, O(n**2).
+_JSON_NESTING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def decimal(text: str, *, spec: str = "decimal") -> int:
@@ -104,8 +106,7 @@ def lines(data: bytes, *, spec: str) -> list[str]:
         raise MalformedError("the last line does not end in LF", spec=spec)
     found = text[:-1].split("\n")
     for line in found:
-        # C0, DEL and C1: none of them belongs into a line.
-        if any(ord(c) < 0x20 or 0x7F <= ord(c) <= 0x9F for c in line) or line.endswith(" "):
+        if _CONTROL.search(line) or line.endswith(" "):
             raise MalformedError(f"control character or trailing space in line {line[:32]!r}", spec=spec)
     return found
 
@@ -114,6 +115,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("duplicate key")
+    if not all(map(str.isascii, found)):  # sorting by code point is RFC 8785 for ASCII keys only
+        raise ValueError("a key is not ASCII")
     return found
 
 
@@ -131,7 +134,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_refuse, pars
 
 
 def json_value(data: bytes, *, spec: str, max_depth: int = 16) -> Any:
-    """Read one JSON value of the statement profile: no float, no null, no duplicate key, no lone surrogate.
+    """Read one JSON value of the statement profile: ASCII keys, no float, no null, no duplicate key, no lone surrogate.
 
     It does **not** check that the bytes are canonical: ``canonical_json(value) == data`` does.
 
@@ -172,8 +175,7 @@ def _check_values(value: Any) -> None:
         for item in value:
             _check_values(item)
     elif isinstance(value, dict):
-        for key, item in value.items():
-            key.encode("utf-8")
+        for item in value.values():
             _check_values(item)
 
 
