@@ -246,7 +246,7 @@ def examine_store(
         reader: The store.
         policy: The trust file.
         origin: The log's name, as its configuration says; it must be pinned.
-        heads: Head memory, compared and, if nothing at all is wrong, moved forward.
+        heads: Head memory: compared, and moved forward if nothing is wrong (a run that is still open is not).
         vault: Unit keys, to open the openings; without them they are only counted.
         published: The note in the published ``checkpoint`` file, if there is one.
         progress: Called with leaves done and leaves in all.
@@ -298,7 +298,7 @@ def examine_store(
                 raise RollbackError(f"the published checkpoint of size {shown.size} is not one that this store has signed")
     if heads is None:
         examination.notices.append("head not compared: no head memory was asked")
-    elif not examination.failures and audit.checkpoint is not None:
+    elif not (examination.altered or examination.malformed or examination.untrusted) and audit.checkpoint is not None:
         checkpoint = audit.checkpoint.checkpoint
         if known is None or checkpoint.size > known.size:
             heads.remember(checkpoint)

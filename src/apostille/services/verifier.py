@@ -39,7 +39,7 @@ UNWITNESSED = "UNWITNESSED: no independent witness vouches for this log; its ope
 
 @dataclass(frozen=True, slots=True)
 class VerifiedReceipt:
-    """A receipt of which every step held. Only this module makes it.
+    """A receipt of which no step failed. Only this module makes it.
 
     Attributes:
         statement: What was said about the output.
@@ -90,14 +90,22 @@ def verify_receipt(data: bytes, policy: Policy, *, artifact: bytes | None = None
 
 
 def examine_receipt(
-    examination: Examination, data: bytes, policy: Policy, *, artifact: bytes | None = None
+    examination: Examination, data: bytes, policy: Policy, *, artifact: bytes | None = None, overdue_before: str | None = None
 ) -> VerifiedReceipt | None:
-    """Take all steps of a receipt's verification; ``None`` where anything but completeness failed."""
+    """Take all steps of a receipt's verification; ``None`` where anything but completeness failed.
+
+    Args:
+        examination: Where findings are filed.
+        data: The receipt file.
+        policy: The trust file.
+        artifact: The output's canonical bytes.
+        overdue_before: A minute ago as UTC text: an unpublished statement that is older is overdue.
+    """
     parsed: Receipt | PendingReceipt | None = None
     with examination.step(1, "the receipt is well formed"):
         parsed = parse_receipt(data)
     if isinstance(parsed, PendingReceipt):
-        _examine_pending(examination, parsed)
+        _examine_pending(examination, parsed, overdue_before)
         return None
     if parsed is None:
         return None
@@ -242,13 +250,22 @@ def _examine_openings(
     return attributes, is_compared
 
 
-def _examine_pending(examination: Examination, pending: PendingReceipt) -> None:
+def _examine_pending(examination: Examination, pending: PendingReceipt, overdue_before: str | None) -> None:
     message = dsse.pae(pending.envelope.unverified_payload)
     with examination.step(6, "the statement's signature verifies"):
         if pending.envelope.keyid != key_id(pending.spki):
             raise PolicyError("the envelope names another key than the one that signed it")
         verify_statement_signature(pending.spki, pending.envelope.signature, message)
+    captured_at = ""
     with examination.step(7, "the statement is well formed"):
-        parse_statement(pending.envelope.unverified_payload)
+        captured_at = parse_statement(pending.envelope.unverified_payload).predicate["captured_at"]
     with examination.step(2, "a signed checkpoint covers it"):
+        if overdue_before is not None and captured_at < overdue_before:
+            raise IncompleteError("OVERDUE: committed, but not published within a minute; compare with --log")
         raise IncompleteError("PENDING: committed, not published yet; ask for the receipt again in a second")
+
+
+def pending_leaf(pending: PendingReceipt) -> bytes:
+    """Return the log entry that a pending receipt promises at its index."""
+    digest = sha256(dsse.pae(pending.envelope.unverified_payload))
+    return format_entry(Entry(digest, pending.envelope.signature, pending.spki, key_details(pending.spki)))

@@ -189,6 +189,17 @@ def log_proof(
     raise typer.Exit(proof(_terminal, index, out))
 
 
+@log_app.command("receipt")
+def log_receipt(
+    what: Annotated[str, typer.Argument(help="A receipt id or a log index.")],
+    out: Annotated[Path, typer.Option(help="File for the output's bytes; OUT.receipt.json is written beside it.")],
+) -> None:
+    """Write the receipt of an output, with the output, to hand on to its recipient."""
+    from apostille.faces.cli.store import log_receipt as receipt
+
+    raise typer.Exit(receipt(_terminal, what, out))
+
+
 @log_app.command("export")
 def log_export(out: Annotated[Path, typer.Option(help="Folder to write.")]) -> None:
     """Write the whole log for others: tiles, checkpoint, every statement, trusted_root.json. No content leaves."""

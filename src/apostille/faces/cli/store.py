@@ -8,15 +8,20 @@ from rich.markup import escape
 
 from apostille import wiring
 from apostille.core import note
+from apostille.core.commitment import SALT_BYTES
 from apostille.core.keys import spki_ed25519
+from apostille.core.predicates import ID_BYTES
 from apostille.core.proof import LogProof, format_proof
 from apostille.core.statement import parse_statement
+from apostille.core.strict import hex_bytes
 from apostille.core.tree import prove_inclusion
 from apostille.errors import IncompleteError, NotFoundError
 from apostille.faces.cli.terminal import Terminal, plain, write_output
 from apostille.faces.cli.trust import pin_own_log
 from apostille.ports import SignedCheckpoint
-from apostille.services.receipts import trusted_root
+from apostille.services.attester import SALTED
+from apostille.services.receipts import build_receipt, trusted_root
+from apostille.services.vault import open_record
 from apostille.storage.sqlite import SqliteStore
 
 _PROMISES = """
@@ -43,9 +48,7 @@ def init(terminal: Terminal, origin: str) -> int:
     terminal.show(f"log      {plain(signer.origin)}")
     terminal.show(f"vkey     {plain(vkey)}")
     terminal.say(f"This log is pinned in {plain(wiring.known_logs_path())}. Others pin it with: apostille trust add VKEY")
-    terminal.say(
-        f"Take {plain(folder.key('root.pem'))} and root-next.pem offline now: daily work needs neither."
-    )
+    terminal.say(f"Take {plain(folder.key('root.pem'))} and root-next.pem offline now: daily work needs neither.")
     terminal.say(_PROMISES)
     return 0
 
@@ -132,3 +135,38 @@ def log_export(terminal: Terminal, out: Path) -> int:
     terminal.document({"out": str(out), "size": signed.size, "origin": origin})
     terminal.show(f"exported {signed.size} leaves of {plain(origin)} to {plain(out)}")
     return 0
+
+
+def log_receipt(terminal: Terminal, what: str, out: Path) -> int:
+    """Write the receipt of an output, and the output itself, so that they can be handed on."""
+    folder = terminal.folder
+    logs = [key for key in wiring.load_policy().logs if key.name == folder.origin()]
+    if not logs:
+        raise NotFoundError(f"the trust file names no log {folder.origin()}")
+    reader = wiring.open_reader(folder)
+    try:
+        vault, signed = wiring.open_vault(folder), _newest(reader)
+        index = int(what) if what.isascii() and what.isdigit() else _index_of(reader, what)
+        if index >= signed.size:
+            raise IncompleteError(f"leaf {index} is not published yet, or not there")
+        record = reader.record(index)
+        receipt = build_receipt(reader, vault, signed, logs[0], index)
+    finally:
+        reader.close()
+    said = parse_statement(record.statement)
+    opened = open_record(vault, record, dict(said.subjects)) or {}
+    salt = SALT_BYTES if said.predicate.get("commitment") == SALTED else 0
+    target = out.with_name(out.name + ".receipt.json")
+    write_output(target, receipt)
+    if "canonical" in opened:
+        write_output(out, opened["canonical"][salt:])
+    terminal.document({"index": index, "receipt": str(target), "artifact": str(out) if "canonical" in opened else None})
+    terminal.show(f"wrote {plain(target)}" + (f" and {plain(out)}" if "canonical" in opened else ""))
+    return 0
+
+
+def _index_of(reader: SqliteStore, receipt_id: str) -> int:
+    index = reader.index_of_receipt(hex_bytes(receipt_id, ID_BYTES, spec="receipt id"))
+    if index is None:
+        raise NotFoundError(f"no output has the receipt id {receipt_id}")
+    return index

@@ -7,14 +7,18 @@ from pathlib import Path
 
 from apostille import wiring
 from apostille.core.policy import Policy, open_checkpoint
+from apostille.core.receipt import PendingReceipt, parse_receipt
 from apostille.core.tree import HashReader
-from apostille.errors import MalformedError, NotFoundError, PolicyError
+from apostille.errors import InclusionError, MalformedError, NotFoundError, PolicyError
 from apostille.faces import codes
 from apostille.faces.cli.terminal import Terminal, read_input
 from apostille.faces.cli.verdict import print_verdict
+from apostille.services.attester import utc_text
 from apostille.services.auditor import compare_head, examine_run, examine_store
 from apostille.services.examination import Examination
-from apostille.services.verifier import HEAD_NOT_COMPARED, VerifiedReceipt, examine_receipt
+from apostille.services.keeper import MAX_MERGE_DELAY_SECONDS
+from apostille.services.receipts import build_receipt
+from apostille.services.verifier import HEAD_NOT_COMPARED, VerifiedReceipt, examine_receipt, pending_leaf
 from apostille.storage.tiles import TileFolder
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -43,10 +47,36 @@ def _verify_receipt(terminal: Terminal, target: str, policy: Policy, artifact: s
     data = read_input(target)
     content = _find_artifact(target, artifact)
     examination = Examination()
-    receipt = examine_receipt(examination, data, policy, artifact=content)
+    if log is not None:
+        data = _published_form(examination, data, policy, Path(log))
+    overdue_before = utc_text(int((wiring.posix_seconds() - MAX_MERGE_DELAY_SECONDS) * 1000))
+    receipt = examine_receipt(examination, data, policy, artifact=content, overdue_before=overdue_before)
     if receipt is not None and log is not None:
         _compare(examination, receipt, policy, Path(log))
     return print_verdict(terminal, target, examination, receipt=receipt)
+
+
+def _published_form(examination: Examination, data: bytes, policy: Policy, log: Path) -> bytes:
+    """Turn a receipt from before publication into the published one, if the log given is a store that has its leaf."""
+    try:
+        pending = parse_receipt(data)
+    except MalformedError:
+        return data  # the examination will say what is wrong
+    folder = wiring.StoreFolder(log)
+    if not isinstance(pending, PendingReceipt) or not folder.config.is_file():
+        return data
+    reader = wiring.open_reader(folder)
+    try:
+        signed = reader.checkpoint()
+        with examination.step(4, "the log has this entry where it was promised"):
+            if pending.index >= reader.count() or reader.record(pending.index).entry != pending_leaf(pending):
+                raise InclusionError(f"NOT IN LOG: another entry stands at index {pending.index}, or none")
+        keys = [key for key in policy.logs if key.name == folder.origin()]
+        if examination.failures or signed is None or signed.size <= pending.index or not keys:
+            return data
+        return build_receipt(reader, wiring.open_vault(folder), signed, keys[0], pending.index)
+    finally:
+        reader.close()
 
 
 def _find_artifact(target: str, artifact: str | None) -> bytes | None:
