@@ -11,10 +11,7 @@ heads/                 head memory, in the user's state folder (``$XDG_STATE_HOM
 from __future__ import annotations
 
 import os
-import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from apostille.adapters.system import SystemClock, SystemRandom
 from apostille.core import keys, note, strict
@@ -25,6 +22,8 @@ from apostille.services.genesis import genesis
 from apostille.services.keeper import Keeper, KeeperParts
 from apostille.services.publisher import LogSigner
 from apostille.storage import files
+from apostille.storage.folder import FORMAT
+from apostille.storage.folder import StoreFolder as StoreFolder  # noqa: PLC0414 - handed on to those who call wiring
 from apostille.storage.heads import FolderHeadMemory
 from apostille.storage.lock import StoreLock
 from apostille.storage.sqlite import SqliteStore
@@ -32,109 +31,9 @@ from apostille.storage.tiles import TileFolder
 from apostille.storage.vault import FileVault
 
 DEFAULT_ORIGIN_BASE = "apostille.invalid"
-DEFAULT_LISTEN = "127.0.0.1:8464"
-FORMAT = 1
 _SEED_BYTES = 32
 _MAX_KEY_FILE = 16 * 1024
 _MAX_KNOWN_LOGS = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class StoreFolder:
-    """Where the files of a store lie."""
-
-    path: Path
-
-    @property
-    def config(self) -> Path:
-        """Format and origin."""
-        return self.path / "apostille.toml"
-
-    @property
-    def database(self) -> Path:
-        """The SQLite file."""
-        return self.path / "store.sqlite"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the keeper."""
-        return self.path / "keeper.lock"
-
-    @property
-    def log(self) -> Path:
-        """Published tiles."""
-        return self.path / "log"
-
-    def key(self, name: str) -> Path:
-        """A private key."""
-        return self.path / "keys" / name
-
-    def settings(self) -> dict[str, Any]:
-        """Read ``apostille.toml``.
-
-        Raises:
-            NotFoundError: There is no store here.
-            ConfigurationError: The file is not ours.
-        """
-        data = files.read_file(self.config, limit=_MAX_KEY_FILE)
-        if data is None:
-            raise NotFoundError(f"there is no store in {self.path}; make one with: apostille init")
-        try:
-            value = tomllib.loads(data.decode())
-        except ValueError as error:
-            raise ConfigurationError(f"{self.config.name} is not TOML: {error}") from error
-        if value.get("format") != FORMAT or not isinstance(value.get("origin"), str):
-            raise ConfigurationError(f"{self.config.name} is not of format {FORMAT}, or names no origin")
-        return value
-
-    def origin(self) -> str:
-        """Return the log's name; raises as ``settings`` does."""
-        return str(self.settings()["origin"])
-
-
-@dataclass(frozen=True, slots=True)
-class GatewaySettings:
-    """The ``[gateway]`` and ``[clients]`` tables of ``apostille.toml``.
-
-    Attributes:
-        upstream: Base URL of the model API.
-        listen: ``HOST:PORT``.
-        upstream_key_env: Environment variable that holds the upstream's key; without one, clients bring their own.
-        clients: Hex SHA-256 of a client's key to the agent that it stands for.
-    """
-
-    upstream: str | None
-    listen: str
-    upstream_key_env: str | None
-    clients: dict[str, str]
-
-
-def gateway_settings(folder: StoreFolder) -> GatewaySettings:
-    """Read the gateway's settings.
-
-    Raises:
-        ConfigurationError: A setting that is unknown, or of the wrong kind.
-    """
-    value = folder.settings()
-    gateway, clients = value.get("gateway", {}), value.get("clients", {})
-    known = {"upstream", "listen", "upstream_key_env"}
-    unknown = (gateway.keys() - known) | (value.keys() - {"format", "origin", "gateway", "clients"})
-    if unknown or not all(isinstance(v, str) for v in (*gateway.values(), *clients.values())):
-        raise ConfigurationError(f"{folder.config.name}: unknown settings or not text: {sorted(unknown)}")
-    return GatewaySettings(
-        gateway.get("upstream"), gateway.get("listen", DEFAULT_LISTEN), gateway.get("upstream_key_env"), dict(clients)
-    )
-
-
-def add_client(folder: StoreFolder, key_sha256: str, agent: str) -> None:
-    """Let a client key stand for an agent."""
-    settings = gateway_settings(folder)
-    if not agent or not agent.isprintable() or any(c in agent for c in '"\\'):
-        raise ConfigurationError("an agent's name has no quotes, backslashes or control characters")
-    text = files.read_file(folder.config, limit=_MAX_KEY_FILE) or b""
-    if not settings.clients:
-        text += b"\n[clients] # SHA-256 of a client's key = agent\n"
-    files.replace_file(folder.config, text + f'"{key_sha256}" = "{agent}"\n'.encode())
 
 
 def split_address(address: str) -> tuple[str, int]:

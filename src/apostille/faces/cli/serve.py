@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import signal
 import socket
+import threading
 
 from apostille import wiring
 from apostille.core.digest import sha256
@@ -14,6 +14,7 @@ from apostille.faces.cli.run import upstream_settings
 from apostille.faces.cli.terminal import Terminal, plain
 from apostille.faces.gateway.server import GatewayServer
 from apostille.faces.gateway.sessions import ClientRuns
+from apostille.storage import folder as storage_folder
 
 _KEY_BYTES = 32
 
@@ -23,7 +24,7 @@ def add_client(terminal: Terminal, agent: str) -> int:
     folder = terminal.folder
     folder.origin()
     key = "apo-" + secrets.token_urlsafe(_KEY_BYTES)
-    wiring.add_client(folder, sha256(key.encode()).hex(), agent)
+    storage_folder.add_client(folder, sha256(key.encode()).hex(), agent)
     terminal.document({"agent": agent, "key": key})
     terminal.show(key)
     terminal.say(f"This is the key of {plain(agent)}; it is shown once. Clients send it as: Authorization: Bearer KEY")
@@ -33,7 +34,7 @@ def add_client(terminal: Terminal, agent: str) -> int:
 def serve(terminal: Terminal, *, upstream: str | None, listen: str | None) -> int:
     """Serve until SIGINT or SIGTERM."""
     folder = terminal.folder
-    settings = wiring.gateway_settings(folder)
+    settings = storage_folder.gateway_settings(folder)
     if not settings.clients:
         raise ConfigurationError("no client may use this gateway yet; make a key with: apostille serve --add-client AGENT")
     host, port = wiring.split_address(listen or settings.listen)
@@ -50,8 +51,13 @@ def serve(terminal: Terminal, *, upstream: str | None, listen: str | None) -> in
             keeper,
             sock=_socket(host, port),
         )
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        server.start()
         terminal.say(f"serving {plain(keeper.origin)} on [bold]{server.url}/v1[/]; stop with Ctrl-C")
-        asyncio.run(_until_signal(server))
+        stop.wait()
+        server.stop()
     finally:
         keeper.close()
     terminal.say("stopped: runs closed, head published")
@@ -67,10 +73,3 @@ def _socket(host: str, port: int) -> socket.socket:
         bound.close()
         raise UnavailableError(f"{host}:{port} can't be used: {error.strerror}") from error
     return bound
-
-
-async def _until_signal(server: GatewayServer) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, server.request_stop)
-    await server.serve()
