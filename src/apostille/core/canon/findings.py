@@ -1,0 +1,297 @@
+"""What the canonicalizer changed, kept or saw: findings, their list, and its bytes.
+
+A finding is written as the JSON object::
+
+    {"act":"drop","code":"TAG_DROP","len":8,"n":2,"now":[],"pos":5,"sev":"h","was":[917576,917577]}
+
+``pos`` and ``len`` count bytes of the raw value, ``was`` and ``now`` are code points, ``n`` says how many neighbouring findings
+of one code were merged. Three keys appear only where they are needed:
+
+``was_sha256``, ``now_sha256``
+    ``was`` or ``now`` is longer than 32 code points and was cut to the first 32; this is the SHA-256 (hex) of the whole in
+    UTF-8.
+``pointer``
+    The finding lies inside a JSON document: a JSON Pointer (RFC 6901) to the string or member. ``pos`` and ``len`` then count
+    bytes of the *decoded* string, because the same characters may be spelt with escapes. It explains the whole-value edit
+    ``JSON_FORM`` and is not an edit of its own. Pointers over 1,024 characters are cut and end in U+2026.
+
+Edits of a text never overlap. A cluster that is interrupted by dropped characters is reported in pieces: the first piece
+becomes the composed text, the others become nothing.
+
+Over 10,000 findings the rest is only counted: one finding per code with ``len`` 0 and the count in ``n``, and FINDINGS_CUT,
+whose ``n`` is the number of findings left out. The full list can be recomputed from the raw bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from apostille.core.canon.jcs import format_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+SHOWN = 32
+MAX_FINDINGS = 10_000
+
+_DIGEST_POINTS = 1_024
+
+# i note, w warning, h payload-shaped, e error. Codes are never renamed or reused.
+SEVERITIES = {
+    "BIDI_OVERRIDE": "h",
+    "CTRL": "w",
+    "ENC_BOM": "i",
+    "ENC_INVALID": "e",
+    "EOL_FORM": "i",
+    "FINDINGS_CUT": "i",
+    "JSON_DUP_KEY": "e",
+    "JSON_FORM": "i",
+    "JSON_KEY_TWIN": "e",
+    "JSON_NUMBER": "e",
+    "LIMIT_DEPTH": "e",
+    "LIMIT_SIZE": "e",
+    "MARK_FLOOD": "w",
+    "NFC": "i",
+    "NONCHAR": "h",
+    "TAG_DROP": "h",
+    "VS_RUN": "h",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One change, or one thing that was kept, reported or refused.
+
+    Attributes:
+        code: Stable word, for example ``"TAG_DROP"``.
+        severity: ``i`` note, ``w`` warning, ``h`` payload-shaped, ``e`` error.
+        act: ``drop``, ``replace``, ``keep``, ``report`` or ``refuse``.
+        position: Byte offset in the raw value, or in the decoded string if there is a pointer.
+        length: Bytes concerned there.
+        was: The code points found, at most the first 32.
+        now: The code points that replace them, at most the first 32.
+        count: How many neighbouring findings of this code and act were merged.
+        pointer: JSON Pointer, for findings inside a JSON document.
+        was_sha256: Hex digest of the whole of ``was`` if it was cut.
+        now_sha256: Hex digest of the whole of ``now`` if it was cut.
+    """
+
+    code: str
+    severity: str
+    act: str
+    position: int
+    length: int
+    was: tuple[int, ...] = ()
+    now: tuple[int, ...] = ()
+    count: int = 1
+    pointer: str | None = None
+    was_sha256: str | None = None
+    now_sha256: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """Give the JSON object of this finding (module docstring)."""
+        value: dict[str, object] = {
+            "act": self.act,
+            "code": self.code,
+            "len": self.length,
+            "n": self.count,
+            "now": list(self.now),
+            "pos": self.position,
+            "sev": self.severity,
+            "was": list(self.was),
+        }
+        optional = {"pointer": self.pointer, "was_sha256": self.was_sha256, "now_sha256": self.now_sha256}
+        return value | {key: text for key, text in optional.items() if text is not None}
+
+
+def format_findings(findings: Iterable[Finding]) -> bytes:
+    """Write findings as the bytes that are committed to.
+
+    Args:
+        findings: In the order in which the canonicalizer gave them.
+
+    Returns:
+        A JSON list in RFC 8785 form.
+
+    Spec: canonical.md section 4.
+    """
+    return format_json([finding.as_json() for finding in findings])
+
+
+def excerpt(text: str) -> tuple[tuple[int, ...], str | None]:
+    """Give the first 32 code points of a text, and the SHA-256 of its UTF-8 bytes if that is not all of it."""
+    shown = tuple(map(ord, text[:SHOWN]))
+    return shown, None if len(text) <= SHOWN else hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class _Run:
+    """Neighbouring findings of one code that are becoming one."""
+
+    __slots__ = ("_digest", "_undigested", "act", "code", "count", "end", "now", "pointer", "position", "was")
+
+    def __init__(self, code: str, act: str, position: int, pointer: str | None) -> None:
+        self.code = code
+        self.act = act
+        self.position = position
+        self.end = position
+        self.pointer = pointer
+        self.was: list[int] = []
+        self.now: list[int] = []
+        self.count = 0
+        # Once there is more than is shown: the digest of all of it, and what has not gone in yet.
+        self._digest: hashlib._Hash | None = None
+        self._undigested: list[int] = []
+
+    def takes(self, act: str, position: int, was: Sequence[int], now: Sequence[int]) -> bool:
+        """Tell whether one more finding may join.
+
+        A replacement stays within 32 code points, so that the list alone is enough to apply it; a drop may be of any length.
+        """
+        if self.act != act or self.end != position:
+            return False
+        if not now and not self.now:
+            return True
+        return len(self.now) + len(now) <= SHOWN and len(self.was) + len(was) <= SHOWN and self._digest is None
+
+    def join(self, length: int, was: Sequence[int], now: Sequence[int], count: int) -> None:
+        self.end += length
+        self.count += count
+        self.now += now
+        if self._digest is None:
+            if len(self.was) + len(was) <= SHOWN:
+                self.was += was
+                return
+            self._digest = hashlib.sha256(_utf8(self.was))
+            self.was += was[: SHOWN - len(self.was)]
+        self._undigested += was
+        if len(self._undigested) >= _DIGEST_POINTS:
+            self._digest.update(_utf8(self._undigested))
+            self._undigested.clear()
+
+    def finding(self) -> Finding:
+        if self._digest is not None:
+            self._digest.update(_utf8(self._undigested))
+            self._undigested.clear()
+        return Finding(
+            code=self.code,
+            severity=SEVERITIES[self.code],
+            act=self.act,
+            position=self.position,
+            length=self.end - self.position,
+            was=tuple(self.was),
+            now=tuple(self.now),
+            count=max(self.count, 1),
+            pointer=self.pointer,
+            was_sha256=None if self._digest is None else self._digest.hexdigest(),
+        )
+
+
+def _utf8(points: Sequence[int]) -> bytes:
+    return "".join(map(chr, points)).encode("utf-8", "surrogatepass")
+
+
+class Ledger:
+    """Collects findings while a value is read; merges neighbours and bounds the list.
+
+    Each code is recorded in ascending position, different codes in any order: passes hold back different amounts of input.
+
+    Args:
+        is_report: Nothing is changed; every act is written as ``report``.
+    """
+
+    def __init__(self, *, is_report: bool = False) -> None:
+        self._is_report = is_report
+        self._runs: dict[str, _Run] = {}
+        self._findings: list[Finding] = []
+        self._value_start = 0
+        self._left_out: dict[str, tuple[int, int]] = {}
+        self._pointer: str | None = None
+        self._value_is_report = is_report
+        self.refused = False
+
+    def begin_value(self, pointer: str | None, *, is_report: bool = False) -> None:
+        """Start on another string of a JSON document; findings never merge across strings.
+
+        Args:
+            pointer: Where the string is.
+            is_report: This one is only looked at.
+        """
+        self.end_value()
+        self._pointer = pointer
+        self._value_is_report = self._is_report or is_report
+
+    def record(
+        self,
+        code: str,
+        act: str,
+        position: int,
+        length: int,
+        was: Sequence[int] = (),
+        now: Sequence[int] = (),
+        count: int = 1,
+    ) -> None:
+        """Take one finding.
+
+        Args:
+            code: A key of ``SEVERITIES``.
+            act: What was done; ``refuse`` makes ``refused`` true unless this ledger only reports.
+            position: Byte offset.
+            length: Bytes.
+            was: Code points found there.
+            now: What they become.
+            count: 0 for the second half of something already counted.
+        """
+        if self._value_is_report:
+            act = "report"
+        self.refused = self.refused or act == "refuse"
+        run = self._runs.get(code)
+        if run is None or not run.takes(act, position, was, now):
+            if run is not None:
+                self._close(run)
+            run = self._runs[code] = _Run(code, act, position, self._pointer)
+        run.join(length, was, now, count)
+
+    def add(self, finding: Finding) -> None:
+        """Take a finding that is already whole, in its place before what follows."""
+        self.end_value()
+        if self._is_report:
+            finding = replace(finding, act="report")
+        self.refused = self.refused or finding.act == "refuse"
+        if len(self._findings) < MAX_FINDINGS:
+            self._findings.append(finding)
+        else:
+            self._leave_out(finding.code, finding.position)
+        self._value_start = len(self._findings)
+
+    def _close(self, run: _Run) -> None:
+        if len(self._findings) < MAX_FINDINGS:
+            self._findings.append(run.finding())
+        else:
+            self._leave_out(run.code, run.position)
+
+    def _leave_out(self, code: str, position: int) -> None:
+        first, count = self._left_out.get(code, (position, 0))
+        self._left_out[code] = (first, count + 1)
+
+    def end_value(self) -> None:
+        """Close what is open and put the findings of this value in the order of their positions."""
+        for run in sorted(self._runs.values(), key=lambda run: run.position):
+            self._close(run)
+        self._runs.clear()
+        self._findings[self._value_start :] = sorted(self._findings[self._value_start :], key=lambda finding: finding.position)
+        self._value_start = len(self._findings)
+
+    def finish(self) -> tuple[Finding, ...]:
+        """Give all findings; the counters of those left out come last."""
+        self.end_value()
+        if not self._left_out:
+            return tuple(self._findings)
+        counters = [
+            Finding(code, SEVERITIES[code], "report", first, 0, count=count)
+            for code, (first, count) in sorted(self._left_out.items())
+        ]
+        total = sum(finding.count for finding in counters)
+        cut = Finding("FINDINGS_CUT", SEVERITIES["FINDINGS_CUT"], "report", 0, 0, count=total)
+        return (*self._findings, *counters, cut)

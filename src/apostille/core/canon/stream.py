@@ -1,0 +1,218 @@
+"""The two ways to canonicalize: a whole value, or piece by piece. Both are one engine and give the same bytes and findings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from apostille.core.canon.findings import Finding, Ledger
+from apostille.core.canon.json_values import MAX_BYTES, canonicalize_json, size_finding
+from apostille.core.canon.profiles import OPAQUE, REPORT, find_profile, kind_of
+from apostille.core.canon.text import TextEngine, encode, is_clean_ascii
+from apostille.errors import CanonicalizationError
+
+if TYPE_CHECKING:
+    import builtins
+
+    from apostille.core.canon.profiles import Kind, Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Canonical:
+    """A canonical value.
+
+    Attributes:
+        bytes: The canonical bytes.
+        findings: What was changed or seen; empty for most text.
+        profile: The whole profile id, or ``opaque``.
+    """
+
+    bytes: builtins.bytes
+    findings: tuple[Finding, ...]
+    profile: str
+
+
+class _Worker(Protocol):
+    """What one kind of media type does with the pieces."""
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+    def findings(self) -> tuple[Finding, ...]: ...
+
+
+class _TextWorker:
+    def __init__(self, *, is_report: bool) -> None:
+        self._is_report = is_report
+        self._ledger = Ledger(is_report=is_report)
+        self._engine = TextEngine(self._ledger)
+
+    def feed(self, data: bytes) -> bytes:
+        clean = self._engine.feed(data)
+        return data if self._is_report else clean
+
+    def flush(self) -> bytes:
+        clean = self._engine.flush()
+        return b"" if self._is_report else clean
+
+    def findings(self) -> tuple[Finding, ...]:
+        return self._ledger.finish()
+
+
+class _JsonWorker:
+    """Holds the document up to 16 MiB: its canonical form is not known before its end."""
+
+    def __init__(self, *, is_report: bool) -> None:
+        self._is_report = is_report
+        self._held: list[bytes] = []
+        self._size = 0
+        self._findings: tuple[Finding, ...] = ()
+
+    def feed(self, data: bytes) -> bytes:
+        self._size += len(data)
+        if self._size <= MAX_BYTES:
+            self._held.append(data)
+            return b""
+        if not self._is_report:
+            raise CanonicalizationError("the JSON document is too large", findings=(size_finding("refuse"),))
+        # Too large to be looked at, but a profile that only reports passes it on.
+        self._findings = (size_finding("report"),)
+        passed = b"".join((*self._held, data))
+        self._held.clear()
+        return passed
+
+    def flush(self) -> bytes:
+        if self._findings:
+            return b""
+        clean, self._findings = canonicalize_json(b"".join(self._held), is_report=self._is_report)
+        return clean
+
+    def findings(self) -> tuple[Finding, ...]:
+        return self._findings
+
+
+class _OpaqueWorker:
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+    def flush(self) -> bytes:
+        return b""
+
+    def findings(self) -> tuple[Finding, ...]:
+        return ()
+
+
+class Canonicalizer:
+    """Canonicalize a value piece by piece.
+
+    The pieces that ``feed`` and ``flush`` give, joined, are the bytes that ``canonicalize`` gives for the whole value, wherever
+    it was cut; so are the findings. After an error, or after ``flush``, the object takes nothing more (``RuntimeError``).
+
+    Args:
+        media_type: Of the value, for example ``"text/plain"``.
+        profile: ``"safe"`` or ``"report"``.
+
+    Raises:
+        ConfigurationError: No such profile.
+
+    Spec: canonical.md section 11.
+    """
+
+    def __init__(self, *, media_type: str = "text/plain", profile: str = "safe") -> None:
+        used = find_profile(profile)
+        kind = kind_of(media_type)
+        if kind == "code":
+            used = REPORT
+        self._profile = _id(kind, used)
+        self._worker = _worker(kind, used)
+        self._findings: tuple[Finding, ...] = ()
+        self._is_open = True
+
+    @property
+    def profile(self) -> str:
+        """The whole id of the profile that was applied, or ``opaque``."""
+        return self._profile
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings, once ``flush`` has returned; empty before."""
+        return self._findings
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next piece.
+
+        Args:
+            data: Raw bytes, cut anywhere, also inside a character.
+
+        Returns:
+            Canonical bytes that later input cannot change.
+
+        Raises:
+            CanonicalizationError: The value is refused; what was given out before stands, the rest is not released.
+        """
+        self._close()
+        given = self._worker.feed(data)
+        self._is_open = True
+        return given
+
+    def flush(self) -> bytes:
+        """End the value.
+
+        Returns:
+            The rest of the canonical bytes.
+
+        Raises:
+            CanonicalizationError: The value is refused.
+            MalformedJsonError: A JSON document breaks the grammar.
+        """
+        self._close()
+        given = self._worker.flush()
+        self._findings = self._worker.findings()
+        return given
+
+    def _close(self) -> None:
+        # Closed during the call, so that an error leaves it closed.
+        if not self._is_open:
+            raise RuntimeError("this canonicalizer has ended")
+        self._is_open = False
+
+
+def canonicalize(data: bytes | str, *, media_type: str = "text/plain", profile: str = "safe") -> Canonical:
+    """Give the canonical form of a whole value.
+
+    Does not tell that a text is free of hidden messages: profile /0 closes the channels of its rules, no others.
+
+    Args:
+        data: Raw bytes, or a text, which stands for its UTF-8 bytes.
+        media_type: Of the value; see ``profiles``.
+        profile: ``"safe"``, or ``"report"``, which changes nothing.
+
+    Returns:
+        The canonical bytes, the findings and the profile id. Canonicalizing the bytes again changes nothing.
+
+    Raises:
+        CanonicalizationError: Text that is not UTF-8 or a lone surrogate (finding ENC_INVALID), or JSON that is refused.
+        MalformedJsonError: A JSON document breaks the grammar.
+        ConfigurationError: No such profile.
+
+    Spec: canonical.md.
+    """
+    canonicalizer = Canonicalizer(media_type=media_type, profile=profile)
+    raw = encode(data) if isinstance(data, str) else data
+    if kind_of(media_type) in ("text", "code") and is_clean_ascii(raw):
+        return Canonical(raw, (), canonicalizer.profile)
+    given = canonicalizer.feed(raw) + canonicalizer.flush()
+    return Canonical(given, canonicalizer.findings, canonicalizer.profile)
+
+
+def _id(kind: Kind, profile: Profile) -> str:
+    return OPAQUE if kind == "opaque" else profile.id
+
+
+def _worker(kind: Kind, profile: Profile) -> _Worker:
+    if kind == "opaque":
+        return _OpaqueWorker()
+    if kind == "json":
+        return _JsonWorker(is_report=profile.is_report)
+    return _TextWorker(is_report=profile.is_report)
