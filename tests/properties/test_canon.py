@@ -11,12 +11,15 @@ import json
 import re
 
 import unicodedata2
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apostille.core.canon import Canonicalizer, apply_edits, canonicalize, format_findings
 from apostille.core.canon.alphabet import ATTENTION, is_clean
 from apostille.errors import ApostilleError
+
+# A busy machine draws slowly; that is no fault of the code.
+LAWS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SELECTORS = "\ufe00-\ufe0f\U000e0100-\U000e01ef\u180b-\u180d\u180f"
 FLAGS = "|".join(
@@ -89,7 +92,7 @@ def _capped(text):
     return "".join(out)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(LAWS, max_examples=400)
 @given(hostile)
 def test_the_engine_is_the_model_and_keeps_the_laws(text):
     raw = text.encode()
@@ -105,7 +108,7 @@ def test_the_engine_is_the_model_and_keeps_the_laws(text):
     json.loads(format_findings(found.findings))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(LAWS, max_examples=200)
 @given(hostile, st.sampled_from(["safe", "report"]), st.data())
 def test_no_cut_shows(text, profile, data):
     raw = text.encode()
@@ -120,7 +123,7 @@ def test_no_cut_shows(text, profile, data):
         assert (given, stream.findings) == (whole.bytes, whole.findings)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(LAWS, max_examples=100)
 @given(hostile)
 def test_report_changes_nothing_and_sees_the_same(text):
     safe, report = canonicalize(text), canonicalize(text, profile="report")
@@ -130,7 +133,7 @@ def test_report_changes_nothing_and_sees_the_same(text):
     assert apply_edits(report.bytes, report.findings) == report.bytes
 
 
-@settings(max_examples=200, deadline=None)
+@settings(LAWS, max_examples=200)
 @given(
     st.one_of(st.binary(max_size=40), st.text(st.characters(), max_size=20), hostile),
     st.sampled_from(["text/plain", "application/json"]),
@@ -165,7 +168,7 @@ COVER = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(LAWS, max_examples=200)
 @given(
     st.lists(st.sampled_from(COVER), min_size=1, max_size=4), st.lists(st.tuples(st.integers(0), _hidden), min_size=1, max_size=8)
 )
@@ -176,7 +179,7 @@ def test_what_is_hidden_leaves_no_trace(lines, hidden):
     assert canonicalize(dirty).bytes == cover.encode()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(LAWS, max_examples=100)
 @given(
     st.recursive(
         st.one_of(hostile, st.none(), st.booleans(), st.integers(-(2**53) + 1, 2**53 - 1)),

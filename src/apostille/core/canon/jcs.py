@@ -86,9 +86,8 @@ def _write_object(members: Mapping[str, object], out: list[str]) -> None:
     out.append("}" if members else "{}")
 
 
-def _string(text: str) -> str:
-    # With ensure_ascii off this escapes exactly what RFC 8785 section 3.2.2.2 does, in the same spelling.
-    return json.dumps(text, ensure_ascii=False)
+# With ensure_ascii off this escapes exactly what RFC 8785 section 3.2.2.2 does, in the same spelling.
+_string = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def format_number(value: float) -> str:

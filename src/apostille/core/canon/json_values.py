@@ -50,15 +50,17 @@ class _Members(list[tuple[str, Any]]):
 
 
 def size_finding(act: str) -> Finding:
-    """Make the finding for a document over the size limit; it does not depend on how much was seen of it."""
+    """Make the finding for a document over ``MAX_BYTES``; it does not depend on how much was seen of it."""
     return Finding("LIMIT_SIZE", SEVERITIES["LIMIT_SIZE"], act, MAX_BYTES, 0)
 
 
 def canonicalize_json(data: bytes, *, is_report: bool = False) -> tuple[bytes, tuple[Finding, ...]]:
     """Give the canonical bytes of one JSON document and what was found in it.
 
+    Does not check the size: that is done while the document is collected.
+
     Args:
-        data: The whole document.
+        data: The whole document, at most ``MAX_BYTES``.
         is_report: Change and refuse nothing; give the raw bytes back, every act as ``report``.
 
     Returns:
@@ -68,10 +70,6 @@ def canonicalize_json(data: bytes, *, is_report: bool = False) -> tuple[bytes, t
         MalformedJsonError: The bytes break the JSON grammar.
         CanonicalizationError: Not UTF-8, or refused; ``findings`` says why.
     """
-    if len(data) > MAX_BYTES:
-        if is_report:
-            return data, (size_finding("report"),)
-        raise CanonicalizationError("the JSON document is too large", findings=(size_finding("refuse"),))
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -81,7 +79,7 @@ def canonicalize_json(data: bytes, *, is_report: bool = False) -> tuple[bytes, t
     findings = reader.ledger.finish()
     if reader.ledger.refused:
         raise CanonicalizationError(
-            f"the JSON document is refused: {', '.join(sorted({f.code for f in findings if f.act == 'refuse'}))}",
+            f"the JSON document is refused: {', '.join(sorted({f.code for f in findings if f.severity == 'e'}))}",
             findings=findings,
         )
     if reader.is_ambiguous:
@@ -162,13 +160,12 @@ class _Reader:
 
     def _value(self, value: object, pointer: str) -> object:
         if isinstance(value, str):
-            return self._text(value, pointer)
+            return value if is_clean(value) else self._text(value, pointer)  # the root; others come in only if they are not
         if isinstance(value, _Members):
             return self._object(value, pointer)
         if isinstance(value, list):
             return [
-                self._value(item, _child(pointer, str(index))) if isinstance(item, (str, list, _Refused)) else item
-                for index, item in enumerate(value)
+                self._value(item, _child(pointer, str(index))) if _needs_look(item) else item for index, item in enumerate(value)
             ]
         if isinstance(value, _Refused):
             self._refuse_text("JSON_NUMBER", pointer, value.literal)
@@ -179,20 +176,17 @@ class _Reader:
         result: dict[str, object] = {}
         clean_keys: set[str] = set()
         for key, value in members:
-            inside = _child(pointer, key)
-            clean_key = self._text(key, inside, is_key=True)
+            clean_key = key if is_clean(key) else self._text(key, _child(pointer, key), is_key=True)
             if key in result:
-                self._refuse_text("JSON_DUP_KEY", inside, key)
+                self._refuse_text("JSON_DUP_KEY", _child(pointer, key), key)
             elif clean_key in clean_keys:
-                self._refuse_text("JSON_KEY_TWIN", inside, key)
+                self._refuse_text("JSON_KEY_TWIN", _child(pointer, key), key)
             clean_keys.add(clean_key)
-            result[key] = self._value(value, inside)
+            result[key] = self._value(value, _child(pointer, key)) if _needs_look(value) else value
         return result
 
     def _text(self, text: str, pointer: str, *, is_key: bool = False) -> str:
         """Give the clean form of a string and record what was changed, or for a key, what would be."""
-        if is_clean(text):
-            return text
         self.ledger.begin_value(pointer, is_report=is_key)
         try:
             text.encode("utf-8")
@@ -205,6 +199,11 @@ class _Reader:
             clean = (engine.feed_text(text) + engine.flush()).decode("utf-8")
         self.ledger.begin_value(None)
         return clean
+
+
+def _needs_look(value: object) -> bool:
+    """Tell values that may change or be refused from plain ones, for which no pointer is built."""
+    return not is_clean(value) if isinstance(value, str) else isinstance(value, (list, _Refused))
 
 
 def _child(pointer: str, token: str) -> str:

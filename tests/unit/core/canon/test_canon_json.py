@@ -161,6 +161,11 @@ def test_a_long_key_above_many_findings_stays_small():
     assert all(len(finding.pointer) == 1_024 and finding.pointer.endswith("\u2026") for finding in found.findings[1:])
 
 
+def test_refusals_over_ten_thousand_are_counted():
+    refused = _refusal("[" + ",".join(["1e999"] * 10_002) + "]")
+    assert refused[-3:] == [("JSON_NUMBER", "/9999"), ("JSON_NUMBER", None), ("FINDINGS_CUT", None)]
+
+
 def test_report_gives_the_raw_bytes():
     raw = b'{"b":"e\\u0301"}'
     found = _json(raw, profile="report")

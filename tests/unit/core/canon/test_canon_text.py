@@ -160,6 +160,9 @@ def test_the_bidi_stack_is_bounded():
     # What is opened inside a surplus isolate is not counted against what is outside.
     full = "\u2066" + "\u202e" * (MAX_DEPTH - 1) + "\u2066\u202a\u2069\u202c"
     assert canonicalize(full).bytes.decode() == "\u2066\u2066\u202a\u2069"
+    # Inside a surplus isolate no closer reaches out.
+    shielded = "\u2066" + "\u202e" * (MAX_DEPTH - 1) + "\u2066\u202c\u2069\u202c"
+    assert canonicalize(shielded).bytes.decode() == "\u2066\u2066\u202c\u2069"
     # After the surplus is closed, pairing goes on as before.
     closed = "\u2066" * (MAX_DEPTH + 2) + "\u2069" * 3 + "\u202ex\u202c"
     assert canonicalize(closed).bytes.decode() == "\u2066" * (MAX_DEPTH + 2) + "\u2069" * 3 + "x"
