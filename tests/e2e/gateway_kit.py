@@ -9,6 +9,7 @@ import json
 import secrets
 import socket
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -27,7 +28,7 @@ from apostille.faces.gateway.upstream import UpstreamSettings
 from apostille.services.vault import open_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from apostille.faces.gateway.sessions import RunSource
     from apostille.faces.gateway.wire import Limits
@@ -236,3 +237,18 @@ def check_released(where: Desk, response: Response, leaf: Leaf | None = None) ->
     for name, text in receipt["salts"].items():
         assert leaf.openings[name].startswith(base64.b64decode(text))
     return leaf
+
+
+def text_of(response: Response) -> str:
+    """The text of a whole answer or of a stream's first choices, as a client would put it together."""
+    if "event-stream" in response.headers["content-type"]:
+        return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in response.chunks if chunk["choices"])
+    return response.json["choices"][0]["message"]["content"]
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)

@@ -90,6 +90,18 @@ def test_the_url_is_known_before_the_start_and_may_be_given():
     given.stop()
 
 
+def test_an_ipv6_address_stands_in_brackets():
+    bound = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    try:
+        bound.bind(("::1", 0))
+    except OSError:
+        bound.close()
+        pytest.skip("this machine has no IPv6 loopback")
+    found = server(sock=bound)
+    assert found.url == f"http://[::1]:{bound.getsockname()[1]}"
+    found.stop()
+
+
 def test_a_socket_that_is_gone_is_an_error_at_start():
     bound = loopback_socket()
     found = server(sock=bound)

@@ -7,6 +7,7 @@ keeper.lock      held by the keeper         log/    published tiles and checkpoi
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,12 +58,12 @@ class StoreFolder:
             NotFoundError: There is no store here.
             ConfigurationError: The file is not ours.
         """
-        data = files.read_file(self.config, limit=MAX_SETTINGS_BYTES)
+        data = files.read_file(self.config, limit=MAX_SETTINGS_BYTES) if os.path.isdir(self.path) else None  # noqa: PTH112
         if data is None:
             raise NotFoundError(f"there is no store in {self.path}; make one with: apostille init")
         try:
             value = tomllib.loads(data.decode())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigurationError(f"{self.config.name} is not TOML: {error}") from error
         if value.get("format") != FORMAT or not isinstance(value.get("origin"), str):
             raise ConfigurationError(f"{self.config.name} is not of format {FORMAT}, or names no origin")
@@ -80,7 +81,7 @@ class GatewaySettings:
     Attributes:
         upstream: Base URL of the model API.
         listen: ``HOST:PORT``.
-        upstream_key_env: Environment variable that holds the upstream's key; without one, clients bring their own.
+        upstream_key_env: Environment variable that holds the upstream's key; else ``OPENAI_API_KEY``, else none is sent.
         clients: Hex SHA-256 of a client's key to the agent that it stands for.
     """
 
@@ -98,6 +99,8 @@ def gateway_settings(folder: StoreFolder) -> GatewaySettings:
     """
     value = folder.settings()
     gateway, clients = value.get("gateway", {}), value.get("clients", {})
+    if not isinstance(gateway, dict) or not isinstance(clients, dict):
+        raise ConfigurationError(f"{folder.config.name}: gateway and clients are tables")
     known = {"upstream", "listen", "upstream_key_env"}
     unknown = (gateway.keys() - known) | (value.keys() - {"format", "origin", "gateway", "clients"})
     if unknown or not all(isinstance(v, str) for v in (*gateway.values(), *clients.values())):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import socket
 import threading
+from dataclasses import replace
 
 from apostille import wiring
 from apostille.core.digest import sha256
 from apostille.errors import ConfigurationError, UnavailableError
 from apostille.faces.cli.run import upstream_settings
-from apostille.faces.cli.terminal import Terminal, plain
+from apostille.faces.cli.terminal import Terminal, broken_pipes_ignored, plain
 from apostille.faces.gateway.server import GatewayServer
 from apostille.faces.gateway.sessions import ClientRuns
 from apostille.storage import folder as storage_folder
@@ -38,7 +40,7 @@ def serve(terminal: Terminal, *, upstream: str | None, listen: str | None) -> in
     if not settings.clients:
         raise ConfigurationError("no client may use this gateway yet; make a key with: apostille serve --add-client AGENT")
     host, port = wiring.split_address(listen or settings.listen)
-    api_key = wiring.environment_value(settings.upstream_key_env)
+    api_key = wiring.environment_value(settings.upstream_key_env) or os.environ.get("OPENAI_API_KEY")
     keeper = wiring.open_keeper(folder)
     try:
         server = GatewayServer(
@@ -47,7 +49,8 @@ def serve(terminal: Terminal, *, upstream: str | None, listen: str | None) -> in
                 lambda agent: keeper.open_run(agent=agent, held_by="gateway", isolation="none"),
                 wiring.posix_seconds,
             ),
-            upstream_settings(upstream or settings.upstream, api_key=api_key),
+            # A client's key is for this gateway alone: it never goes on to the upstream.
+            replace(upstream_settings(upstream or settings.upstream, api_key=api_key), passes_client_key=False),
             keeper,
             sock=_socket(host, port),
         )
@@ -56,8 +59,9 @@ def serve(terminal: Terminal, *, upstream: str | None, listen: str | None) -> in
             signal.signal(number, lambda *_: stop.set())
         server.start()
         terminal.say(f"serving {plain(keeper.origin)} on [bold]{server.url}/v1[/]; stop with Ctrl-C")
-        stop.wait()
-        server.stop()
+        with broken_pipes_ignored():  # a client that goes away must not end the gateway
+            stop.wait()
+            server.stop()
     finally:
         keeper.close()
     terminal.say("stopped: runs closed, head published")
@@ -69,6 +73,7 @@ def _socket(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
+        bound.listen(128)  # at once: until then somebody else could bind the same port
     except OSError as error:
         bound.close()
         raise UnavailableError(f"{host}:{port} can't be used: {error.strerror}") from error

@@ -48,14 +48,14 @@ _log = logging.getLogger(__name__)
 
 
 class Receipts(Protocol):
-    """What the side routes need of the keeper. Both may block, and are called in a thread."""
+    """What the gateway needs of the keeper. ``receipt`` reads the store, and is called in a thread."""
 
     def receipt(self, receipt_id: str, *, since: int | None = None) -> tuple[str, bytes]:
         """Return the state (``committed`` or ``published``) and JSON of a receipt; NotFoundError."""
         ...
 
     def ready(self) -> None:
-        """Return if the log is writable; UnavailableError if not."""
+        """Return at once if the log takes statements; UnavailableError if not."""
         ...
 
 
@@ -124,7 +124,7 @@ class Gateway:
         path = bytes(scope.get("raw_path") or scope["path"].encode("utf-8")).decode("ascii", "replace")
         method = scope["method"]
         if method == "GET" and path in {"/healthz", "/readyz"}:
-            return await self._health(path)
+            return self._health(path)
         if method == "GET" and (found := _RECEIPT.fullmatch(path)):
             return await self._receipt(found.group(1), scope.get("query_string", b"").decode("latin-1"))
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -153,12 +153,16 @@ class Gateway:
         self._idle.clear()
         try:
             with self._source.use(context):
+                # A log that has stopped would refuse the answer: then the upstream need not be asked.
+                self._receipts.ready()
                 body = await _read_body(receive, self._limits)
                 if body is None or isinstance(body, Refusal):
                     return body if body is None else _closing(refuse(body))
                 question = Question(upstream_path, query, headers, body)
                 exchange = Exchange(question, context, self._upstream, public_url=self._public_url, limits=self._limits)
                 return await self._guard(exchange, receive)
+        except UnavailableError as error:
+            return refuse(problems.log_problem(error, called=False))
         finally:
             self._active -= 1
             if not self._active:
@@ -193,24 +197,23 @@ class Gateway:
             await _cancelled(left)
             await _cancelled(stop)
 
-    async def _health(self, path: str) -> Reply:
+    def _health(self, path: str) -> Reply:
         if path == "/readyz":
             if self._is_draining:
                 return refuse(Refusal(503, "draining", "this gateway is shutting down", retry_after_seconds=1))
             try:
-                await asyncio.to_thread(self._receipts.ready)
+                self._receipts.ready()
             except ApostilleError as error:
                 return refuse(Refusal(503, "not_ready", str(error), retry_after_seconds=1))
         return _json(200, b'{"status":"ok"}')
 
     async def _receipt(self, receipt_id: str, query: str) -> Reply:
-        since = None
         try:
-            if query:
-                since = strict.decimal(query.removeprefix("since="), spec="since")
-            state, body = await asyncio.to_thread(self._receipts.receipt, receipt_id, since=since)
+            since = strict.decimal(query.removeprefix("since="), spec="since") if query else None
         except MalformedError as error:
             return refuse(Refusal(400, "invalid_request", str(error), type="invalid_request_error"))
+        try:
+            state, body = await asyncio.to_thread(self._receipts.receipt, receipt_id, since=since)
         except NotFoundError:
             return refuse(Refusal(404, "no_such_receipt", "no receipt has this id", type="invalid_request_error"))
         except UnavailableError as error:

@@ -81,7 +81,7 @@ class GatewayServer:
         self._receipts = receipts
         self._sock = sock or loopback_socket()
         host, port = self._sock.getsockname()[:2]
-        self._url = (public_url or f"http://{host}:{port}").rstrip("/")
+        self._url = (public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}").rstrip("/")
         self._limits = limits or Limits()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None

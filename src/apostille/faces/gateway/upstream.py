@@ -45,7 +45,8 @@ class UpstreamSettings:
 
     Attributes:
         base_url: URL that ``/chat/completions`` is appended to, for example ``https://api.openai.com/v1``.
-        api_key: Key to send as ``Authorization: Bearer``; without one the client's own key headers are passed through.
+        api_key: Key to send as ``Authorization: Bearer``.
+        passes_client_key: Whether, without an ``api_key``, the client's own key headers go to the upstream.
         provider: Name for the attributes, where the operator gives one.
         connect_seconds: Longest wait for a connection.
         idle_seconds: Longest wait between two pieces of an answer.
@@ -53,6 +54,7 @@ class UpstreamSettings:
 
     base_url: str
     api_key: str | None = field(default=None, repr=False)
+    passes_client_key: bool = True
     provider: str | None = None
     connect_seconds: float = CONNECT_SECONDS
     idle_seconds: float = IDLE_SECONDS
@@ -121,7 +123,8 @@ class Upstream:
 
     def headers(self, client: Mapping[str, str]) -> dict[str, str]:
         """Return the headers of the upstream request, from those of the client's (lower-case names)."""
-        allowed = _UP if self.settings.api_key is not None else _UP | _KEYS_UP
+        passes_key = self.settings.api_key is None and self.settings.passes_client_key
+        allowed = _UP | _KEYS_UP if passes_key else _UP
         found = {name: value for name, value in client.items() if name in allowed}
         found["content-type"] = "application/json"
         found["accept-encoding"] = "identity"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,21 @@ def test_a_stream_that_is_cleaned_twice_is_the_same(pieces, usage):
     assert second.parts == tuple(part for part in first.parts if part.content)
     # How an upstream cut its text changes nothing.
     assert answer(raw(sim.stream("".join(pieces), usage=usage)), streamed=True).body == first.body
+
+
+@pytest.mark.parametrize("scripted", [sim.stream, lambda *pieces: sim.tool_stream("f", json.dumps("".join(pieces)), size=6)])
+def test_the_cost_grows_with_the_length_not_faster(scripted):
+    def seconds(count: int) -> float:
+        data = raw(scripted(*["a few\u00e9 "] * count))
+        best = 60.0
+        for _ in range(5):
+            started = time.process_time()
+            answer(data, streamed=True)
+            best = min(best, time.process_time() - started)
+        return best
+
+    seconds(100)
+    assert seconds(4000) < 3.0 * seconds(2000)
 
 
 def seeds() -> list[tuple[bytes, bool]]:
