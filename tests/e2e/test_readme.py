@@ -12,7 +12,6 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-
 from tests.simulators import openai_upstream as upstream
 
 REPO = Path(__file__).resolve().parents[2]

@@ -37,6 +37,7 @@ from apostille.services.vault import open_record
 from apostille.services.verifier import UNWITNESSED
 
 _CHUNK = 256
+_OWN_UNIT = bytes(predicates.ID_BYTES)  # the erasure unit of key statements
 Progress = Callable[[int, int], None]
 
 
@@ -104,6 +105,8 @@ class _Ledger:
         self._certificates: dict[bytes, keychain.Certificate] = {}
         self._ended: set[bytes] = set()
         self._without_opening: dict[int, set[str]] = {}
+        # Whoever has the key of the log's own unit has the store's key file: to him, a key that is not there is lost or erased.
+        self._is_own_vault = vault is not None and vault.key(_OWN_UNIT) is not None
         self._erased: dict[int, set[str]] = {}
 
     def take(self, index: int, record: Record) -> None:
@@ -165,6 +168,8 @@ class _Ledger:
         if said.type == predicates.GAP:
             self._audit.gaps += 1
             raise IncompleteError(f"GAP: nothing was captured from {fields['from']} to {fields['to']}")
+        if record.certifies != (said.subjects["spki"] if said.type == predicates.KEY else None):
+            raise DigestMismatchError("the store files it under another key than the statement certifies")
         run = fields.get("run")
         if (bytes.fromhex(run) if run else None) != record.run:
             raise DigestMismatchError("the store files it under another run than the statement names")
@@ -202,10 +207,12 @@ class _Ledger:
             self._audit.openings.sealed += 1
             return
         opened = open_record(self._vault, record, dict(said.subjects))
-        if opened is None:
-            self._audit.openings.sealed += 1
-        else:
+        if opened is not None:
             self._audit.openings.opened += 1
+        elif self._is_own_vault:
+            self._without_opening[index] = wanted
+        else:
+            self._audit.openings.sealed += 1
 
     def finish(self) -> None:
         """Tell erased openings from missing ones, and see which runs are open."""
@@ -252,10 +259,10 @@ def examine_store(
         progress: Called with leaves done and leaves in all.
     """
     audit = Audit(origin)
-    # The count is read before the head, so that a keeper at work never makes the head look behind.
-    count, head = reader.count(), reader.head()
-    signed = reader.checkpoints()
+    # Read in the order in which a keeper at work writes last: remembered <= signed <= counted <= head, so it never looks behind.
     known = heads.recall(origin) if heads is not None else None
+    signed = reader.checkpoints()
+    count, head = reader.count(), reader.head()
     claims = {c.size: c for c in signed}
     sizes = {*claims, head.size} | ({known.size} if known else set())
     roots: dict[int, bytes] = {}
@@ -264,18 +271,19 @@ def examine_store(
     with examination.step(11, "every entry, statement, signature, key, chain and opening") as step:
         before = len(examination.failures)
         tree, batch = EMPTY, []
+        subtrees: list[tuple[int, int, bytes]] = []
         expected = 0
         for index, record in reader.records():
-            if index >= head.size:
+            if index >= head.size or index != expected:
                 break
-            if index != expected:
-                raise VerificationError(f"leaf {expected} is missing from the store")
             expected += 1
             ledger.take(index, record)
             batch.append(leaf_hash(record.entry))
             if expected in sizes or len(batch) == _CHUNK:
-                tree, batch = append_leaves(tree, batch).head, []
+                growth = append_leaves(tree, batch)
+                tree, batch = growth.head, []
                 roots[expected] = tree.root_hash
+                subtrees += growth.hashes
                 if progress is not None:
                     progress(expected, head.size)
         audit.size = expected
@@ -285,7 +293,12 @@ def examine_store(
         if found:
             step.outcome = "failed"
         if expected < head.size:
-            raise VerificationError(f"leaf {expected} is missing from the store")
+            step.outcome = "failed"
+            examination.file(VerificationError(f"leaf {expected} is missing from the store"), 11, expected)
+    with examination.step(11, "stored hashes of subtrees are those of the entries"):
+        for level, number, wanted in subtrees:
+            if list(reader.hashes(level, number, 1)) != [wanted]:
+                raise VerificationError(f"the stored hash {number} of level {level} is not the one that its entries lead to")
     if count > head.size:
         with examination.step(11, "no leaf lies outside the tree"):
             raise VerificationError(f"the store holds {count} leaves, its head says {head.size}")
@@ -313,15 +326,15 @@ def _check_heads(
     roots: dict[int, bytes],
     head: tuple[int, bytes],
 ) -> None:
-    newest: SignedCheckpoint | None = None
+    newest = signed[-1] if signed else None
     with examination.step(4, "the entries lead to the head and to every signed checkpoint") as step:
         if roots.get(head[0], EMPTY.root_hash) != head[1]:
             raise VerificationError(f"the entries do not lead to the store's own head of size {head[0]}")
-        for newest in signed:
-            if newest.size > audit.size:
-                raise RollbackError(f"TRUNCATED: a checkpoint of size {newest.size} was signed, {audit.size} leaves are here")
-            if roots.get(newest.size) != newest.root_hash:
-                raise VerificationError(f"REWRITE before size {newest.size}: the entries do not lead to its signed root")
+        for claim in signed:
+            if claim.size > audit.size:
+                raise RollbackError(f"TRUNCATED: a checkpoint of size {claim.size} was signed, {audit.size} leaves are here")
+            if roots.get(claim.size) != claim.root_hash:
+                raise VerificationError(f"REWRITE before size {claim.size}: the entries do not lead to its signed root")
         step.detail = f"{len(signed)} checkpoints"
     if newest is None:
         with examination.step(2, "a checkpoint is signed"):
@@ -350,7 +363,9 @@ def _check_known(examination: Examination, known: Checkpoint | None, audit: Audi
     with examination.step(10, "history continues the head that this machine remembers") as step:
         step.detail = f"size {known.size}"
         if known.size > audit.size:
-            raise RollbackError(f"HALT_ROLLBACK: a head of size {known.size} is remembered, {audit.size} leaves are here")
+            raise RollbackError(
+                f"HALT_ROLLBACK: a head of size {known.size} is remembered, the first {audit.size} leaves are here"
+            )
         if roots.get(known.size) != known.root_hash:
             raise RollbackError(f"REWRITE before size {known.size}: history is not the one that this machine remembers")
 
@@ -370,6 +385,7 @@ def examine_run(
     Other runs are not looked at; ``examine_store`` reads everything.
     """
     audit = Audit(origin)
+    known = heads.recall(origin) if heads is not None else None  # first: a keeper at work remembers what it has signed
     signed = reader.checkpoint()
     opened: VerifiedCheckpoint | None = None
     with examination.step(2, "the newest checkpoint is signed by a pinned log") as step:
@@ -408,7 +424,6 @@ def examine_run(
                 check_inclusion(index, checkpoint.size, leaf, proof, checkpoint.root_hash)
             except ApostilleError as error:
                 raise _at(error, index) from error
-    known = heads.recall(origin) if heads is not None else None
     if known is None:
         examination.notices.append("no head of this log is remembered on this machine yet: an earlier rewrite would not show")
     else:
@@ -417,19 +432,25 @@ def examine_run(
     return audit
 
 
-def compare_head(known: Checkpoint, shown: Checkpoint, read: HashReader) -> None:
-    """Check that a log whose signed head is ``shown`` continues the remembered head ``known``.
+def compare_head(known: Checkpoint, shown: Checkpoint, read: HashReader, *, where: str = "remembered on this machine") -> None:
+    """Check that a log whose signed head is ``shown`` continues the head ``known``.
+
+    Args:
+        known: An earlier head.
+        shown: The head of the log as it is now.
+        read: Reads the log's hashes.
+        where: Where the earlier head stands, for people.
 
     Raises:
         RollbackError: It is behind it, or shows another history.
     """
     if known.size > shown.size:
-        raise RollbackError(f"HALT_ROLLBACK: a head of size {known.size} is remembered, the log shows {shown.size}")
+        raise RollbackError(f"HALT_ROLLBACK: a head of size {known.size} is {where}, the log shows {shown.size}")
     try:
         proof = prove_consistency(known.size, shown.size, read)
         check_consistency(known.size, known.root_hash, shown.size, shown.root_hash, proof)
     except (VerificationError, MalformedError) as error:
-        raise RollbackError(f"REWRITE before size {known.size}: history is not the one that this machine remembers") from error
+        raise RollbackError(f"REWRITE before size {known.size}: history is not the one under the head {where}") from error
 
 
 def _keys_of(reader: Reader, index: int) -> list[int]:

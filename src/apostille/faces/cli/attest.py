@@ -43,6 +43,7 @@ def attest_files(
                 keeper,
                 read_input(name),
                 target,
+                is_source=name != STDIN and target.resolve() == Path(name).resolve(),
                 media_type=media_type or _guess(name),
                 agent=agent,
                 principal=principal,
@@ -78,6 +79,7 @@ def _attest(
     raw: bytes,
     target: Path,
     *,
+    is_source: bool,
     media_type: str,
     agent: str,
     principal: str | None,
@@ -112,7 +114,7 @@ def _attest(
     }
     is_changed = canonical.bytes != raw
     base = target.with_name(f"{target.stem}.canonical{target.suffix}") if is_changed else target
-    if is_changed or not target.exists():
+    if is_changed or not is_source:  # the receipt is for the bytes beside it, whatever stood there before
         write_output(base, canonical.bytes)
     if is_salted:
         opening = next(o.content for o in entry.openings if o.name == "canonical")

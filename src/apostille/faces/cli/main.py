@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import sys
@@ -18,6 +20,7 @@ from apostille.faces.cli.terminal import Terminal, plain
 _GLOBAL_FLAGS = {"--json", "--quiet", "-q"}
 _GLOBAL_VALUE = "--store"
 _RUN = "run"
+_RUN_VALUES = {"--agent", "--principal", "--upstream"}  # options of ``run`` that take the next word
 _INTERRUPTED = 130
 
 app = typer.Typer(
@@ -245,13 +248,17 @@ def demo(
 
 
 def hoist_global_options(words: list[str]) -> list[str]:
-    """Bring --store, --json and --quiet to the front, wherever they stand before ``--`` or the command of ``run``."""
+    """Bring --store, --json and --quiet to the front, wherever they stand before ``--`` or the command of ``run``.
+
+    What belongs to the command of ``run`` stays with it, whether or not a ``--`` stands before it or somewhere in it.
+    """
     front: list[str] = []
     rest: list[str] = []
     at = 0
     while at < len(words):
         word = words[at]
-        if word == "--" or (_RUN in rest[:1] and "--" not in words[at:] and not word.startswith("-")):
+        is_value = rest[-1:] != [] and rest[-1] in _RUN_VALUES
+        if word == "--" or (_RUN in rest[:1] and not word.startswith("-") and not is_value):
             break
         if word in _GLOBAL_FLAGS or word.startswith(_GLOBAL_VALUE + "="):
             front.append(word)
@@ -273,10 +280,32 @@ def main() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     code = codes.INTERNAL
     try:
+        _give_streams()
         code = _run(hoist_global_options(sys.argv[1:]))
-    finally:
         sys.stdout.flush()
+    except OSError as error:  # what we print can't be written: nobody has seen the verdict, so none is given
+        code = codes.UNAVAILABLE
+        # Else Python would try to write the rest once more at its end, and fail with a code of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        with contextlib.suppress(OSError):
+            _terminal.complain(f"[bold red]error[/] (unavailable): the output can't be written: {plain(error.strerror)}")
+    finally:
         sys.exit(code)
+
+
+def _give_streams() -> None:
+    """Stand in for streams that the caller has closed: a file that is opened later must not become our stdout."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):  # what the terminal can't show is escaped; it never ends a command
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(words: list[str]) -> int:
@@ -285,6 +314,8 @@ def _run(words: list[str]) -> int:
     except ApostilleError as error:
         _report(error)
         return codes.exit_code(error)
+    except SystemExit as error:  # shell completion ends so
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
     except KeyboardInterrupt:
         _terminal.say("interrupted")
         return _INTERRUPTED
@@ -297,6 +328,7 @@ def _run(words: list[str]) -> int:
             return int(usage)
         if type(error).__name__ == "Abort":
             return _INTERRUPTED
+        sys.stdout.flush()  # where stdout itself is what failed, this fails again, and ``main`` says so
         _report(error)
         if os.environ.get("APOSTILLE_DEBUG"):
             raise
@@ -307,9 +339,6 @@ def _run(words: list[str]) -> int:
 def _report(error: BaseException) -> None:
     value = codes.as_json(error)
     _terminal.document(value)
-    if _terminal.as_json:
-        return
-    _terminal.is_quiet = False  # an error is never quiet
-    _terminal.say(f"[bold red]error[/] ({value['code']}): {plain(value['message'], limit=2000)}")
+    _terminal.complain(f"[bold red]error[/] ({value['code']}): {plain(value['message'], limit=2000)}")
     if value["exit"] == codes.INTERNAL:
-        _terminal.say(f"  {plain(repr(error))}; set APOSTILLE_DEBUG=1 for the trace, and please report it")
+        _terminal.complain(f"  {plain(repr(error))}; set APOSTILLE_DEBUG=1 for the trace, and please report it")

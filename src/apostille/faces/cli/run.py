@@ -20,7 +20,7 @@ from apostille import wiring
 from apostille.core import predicates
 from apostille.core.statement import parse_statement
 from apostille.errors import ConfigurationError, NotFoundError
-from apostille.faces.cli.terminal import Terminal, plain
+from apostille.faces.cli.terminal import Terminal, broken_pipes_ignored, plain
 from apostille.faces.cli.verdict import print_verdict
 from apostille.faces.gateway.server import GatewayServer
 from apostille.faces.gateway.sessions import SingleRun
@@ -36,7 +36,7 @@ OPENAI_API = "https://api.openai.com/v1"
 _BASE_URLS = ("OPENAI_BASE_URL", "OPENAI_API_BASE")
 _TIMEOUT_SECONDS = 30.0
 _SECRET_BYTES = 24
-_FORWARDED = (signal.SIGTERM, signal.SIGHUP)
+_TAKEN = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def upstream_settings(url: str | None, *, api_key: str | None = None) -> UpstreamSettings:
@@ -61,24 +61,40 @@ def run_program(terminal: Terminal, command: list[str], *, agent: str | None, pr
     settings = upstream_settings(upstream)
     keeper = wiring.open_keeper(terminal.folder)
     try:
-        opening: dict[str, Any] = {"command": [word[:1024] for word in command[:64]]}
+        # Words of a command line are bytes: where they are not UTF-8 they are recorded escaped.
+        words = [word[:1024].encode("utf-8", "backslashreplace").decode() for word in command[:64]]
+        opening: dict[str, Any] = {"command": words}
         if principal:
             opening["principal_source"] = "command line"
-        chain = keeper.open_run(
-            agent=agent or Path(command[0]).name, on_behalf_of=principal, held_by="gateway", isolation="none", opening=opening
-        )
-        chain.opened.committed(_TIMEOUT_SECONDS)
-        status = _supervise(terminal, command, keeper, chain, settings)
-        outcome = "completed" if status == 0 else "errored"
-        chain.close(outcome).committed(_TIMEOUT_SECONDS)
-        keeper.publish()
+        signals = _Signals()
+        with signals.held():
+            chain = keeper.open_run(
+                agent=agent or Path(words[0]).name,
+                on_behalf_of=principal,
+                held_by="gateway",
+                isolation="none",
+                opening=opening,
+            )
+            chain.opened.committed(_TIMEOUT_SECONDS)
+            try:
+                # A client that goes away must not end its gateway; ``subprocess`` gives the program itself the default back.
+                with broken_pipes_ignored():
+                    status = _supervise(terminal, command, keeper, chain, settings, signals)
+            except BaseException:
+                chain.close("aborted").committed(_TIMEOUT_SECONDS)  # a program that never began leaves no open run
+                raise
+            outcome = "completed" if status == 0 else "errored"
+            chain.close(outcome).committed(_TIMEOUT_SECONDS)
+            keeper.publish()
         code = _summary(terminal, keeper, chain, status)
     finally:
         keeper.close()
     return status or code
 
 
-def _supervise(terminal: Terminal, command: list[str], keeper: Keeper, chain: Run, settings: UpstreamSettings) -> int:
+def _supervise(
+    terminal: Terminal, command: list[str], keeper: Keeper, chain: Run, settings: UpstreamSettings, signals: _Signals
+) -> int:
     secret = secrets.token_urlsafe(_SECRET_BYTES)
     server = GatewayServer(SingleRun(chain, secret), settings, keeper)
     server.start()
@@ -90,37 +106,52 @@ def _supervise(terminal: Terminal, command: list[str], keeper: Keeper, chain: Ru
         for name in ("NO_PROXY", "no_proxy"):
             environment[name] = ",".join(filter(None, [environment.get(name), "127.0.0.1", "localhost"]))
         terminal.say(f"[dim]run {chain.id}: {plain(' '.join(command), limit=80)} -> {plain(settings.base_url)}[/]")
-        return _spawn(command, environment)
+        return _spawn(command, environment, signals)
     finally:
         server.stop()
 
 
-def _spawn(command: list[str], environment: dict[str, str]) -> int:
+def _spawn(command: list[str], environment: dict[str, str], signals: _Signals) -> int:
     try:
         child = subprocess.Popen(command, env=environment)  # noqa: S603 - running the user's program is the purpose
     except OSError as error:
         raise NotFoundError(f"{command[0]!r} can't be started: {error.strerror}") from error
-    with _signals_to(child):
-        while True:
-            try:
-                status = child.wait()
-                break
-            except KeyboardInterrupt:
-                continue  # Ctrl-C reached the program too; it decides when to end
+    signals.pass_to(child)
+    status = child.wait()
     return status if status >= 0 else 128 - status
 
 
-@contextmanager
-def _signals_to(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, lambda n, _: child.send_signal(n)) for number in _FORWARDED}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+class _Signals:
+    """Signals that would end us while a run is open: they are the program's, and we end when the run is closed and published."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+
+    def pass_to(self, child: subprocess.Popen[bytes]) -> None:
+        """Send the program what has come so far, and from now on what comes."""
+        self._child = child
+        for number in self._early:
+            child.send_signal(number)
+
+    def _take(self, number: int, _frame: object) -> None:
+        if self._child is None:
+            self._early.append(number)
+        elif number != signal.SIGINT:  # Ctrl-C reached the program too; it decides when to end
+            self._child.send_signal(number)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Take signals, in the main thread; others never get any."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._take) for number in _TAKEN}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _summary(terminal: Terminal, keeper: Keeper, chain: Run, status: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 from apostille import wiring
 from apostille.core import strict
@@ -17,6 +17,7 @@ from apostille.storage.sqlite import SqliteStore
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _MAX_SHOWN_BYTES = 4000
+_J = TypeVar("_J")
 
 
 def show(terminal: Terminal, what: str | None, *, is_whole: bool) -> int:
@@ -47,7 +48,7 @@ def _indexes(reader: SqliteStore, what: str | None) -> list[int]:
         index = reader.index_of_receipt(bytes.fromhex(what))
         if index is not None:
             return [index]
-    elif what.isascii() and what.isdigit() and int(what) < reader.head().size:
+    elif what.isascii() and what.isdigit() and len(what) < 20 and int(what) < reader.head().size:
         return [int(what)]
     raise NotFoundError(f"{what[:64]!r} is no run, receipt id or index of this store")
 
@@ -78,7 +79,7 @@ def _show_runs(terminal: Terminal, reader: SqliteStore, vault: Vault) -> int:
 def _item(index: int, record: Record, vault: Vault) -> dict[str, Any]:
     said = parse_statement(record.statement)
     opened = open_record(vault, record, dict(said.subjects))
-    attributes = strict.json_value(opened["attributes"][SALT_BYTES:], spec="attributes") if opened else None
+    attributes = _json(opened, "attributes", dict)
     return {
         "index": index,
         "type": said.type.removeprefix("urn:apostille:").removesuffix(":v1"),
@@ -89,10 +90,16 @@ def _item(index: int, record: Record, vault: Vault) -> dict[str, Any]:
         "attributes": attributes,
         "raw": _text(said, opened, "raw"),
         "canonical": _text(said, opened, "canonical"),
-        "findings": strict.json_value(opened["findings"][SALT_BYTES:], spec="findings")
-        if opened and "findings" in opened
-        else [],
+        "findings": _json(opened, "findings", list) or [],
     }
+
+
+def _json(opened: dict[str, bytes] | None, name: str, kind: type[_J]) -> _J | None:
+    """Return what an opening says, if it is there; another kind of value than we write is not shown."""
+    if not opened or name not in opened:
+        return None
+    value = strict.json_value(opened[name][SALT_BYTES:], spec=name)
+    return value if isinstance(value, kind) else None
 
 
 def _text(said: Statement, opened: dict[str, bytes] | None, name: str) -> str | None:

@@ -6,7 +6,10 @@ Text that came from an agent is never printed as it is: hidden and control chara
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from apostille import wiring
 from apostille.errors import NotFoundError, StorageUnavailableError
+from apostille.storage import files
 
 _ASCII_END = 0x7F
 # Shown as they are beyond ASCII: letters, digits and signs of general use. Everything that hides, joins or turns is drawn.
@@ -44,6 +48,7 @@ _HIDDEN = (
     (0xFFF0, 0xFFFC),
     (0x1BCA0, 0x1BCA3),
     (0x1D173, 0x1D17A),
+    (0x27E6, 0x27E7),  # the brackets themselves: whoever writes them can't forge a drawing
     (0xE0000, 0x10FFFF),
 )
 STDIN = "-"
@@ -57,11 +62,13 @@ class Terminal:
         store: The store's folder, as given.
         as_json: One JSON document on stdout instead of text.
         is_quiet: No talk on stderr.
+        documents: Where documents wait while several become one.
     """
 
     store: str | None = None
     as_json: bool = False
     is_quiet: bool = False
+    documents: list[Any] | None = None
 
     @property
     def folder(self) -> wiring.StoreFolder:
@@ -78,10 +85,32 @@ class Terminal:
         if not self.as_json:
             _console(sys.stdout).print(text, highlight=False, soft_wrap=True)
 
+    def complain(self, text: str) -> None:
+        """Tell a person of an error on stderr, however quiet it was to be."""
+        if not self.as_json:
+            _console(sys.stderr).print(text, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Make one document, a list, of all that are printed inside this."""
+        self.documents = []
+        try:
+            yield
+        finally:
+            found, self.documents = self.documents, None
+        self.document(found)
+
     def document(self, value: Any) -> None:
         """Print the one JSON document of a command, if it was asked for."""
-        if self.as_json:
-            sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+        if self.documents is not None:
+            self.documents.append(value)
+        elif self.as_json:
+            text = json.dumps(value, ensure_ascii=False, indent=2)
+            try:
+                text.encode(sys.stdout.encoding or "ascii")
+            except UnicodeEncodeError:  # lone surrogates (names of files are bytes), or a stream that is not UTF-8
+                text = json.dumps(value, indent=2)
+            sys.stdout.write(text + "\n")
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Any]:
@@ -96,7 +125,21 @@ class Terminal:
 
 
 def _console(stream: Any) -> Console:
-    return Console(file=stream, stderr=stream is sys.stderr)
+    # No emoji: ``:warning:`` in what somebody said is nine characters, not one.
+    return Console(file=stream, stderr=stream is sys.stderr, emoji=False)
+
+
+@contextmanager
+def broken_pipes_ignored() -> Iterator[None]:
+    """Let a peer that goes away be an error inside this, and not the end of the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGPIPE, before)
 
 
 def visible(text: str) -> str:
@@ -121,6 +164,16 @@ def plain(text: object, *, limit: int = 300) -> str:
     return escape(visible(str(text)[:limit]).replace("\n", " "))
 
 
+def is_folder(path: Path) -> bool:
+    """Tell whether there is a folder; a name that is too long or not allowed is none."""
+    return os.path.isdir(path)  # noqa: PTH112 - ``Path.is_dir`` raises for such a name
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file; a name that is too long or not allowed is none."""
+    return os.path.isfile(path)  # noqa: PTH113 - ``Path.is_file`` raises for such a name
+
+
 def read_input(name: str) -> bytes:
     """Return the bytes of a file, or of stdin for ``-``.
 
@@ -128,10 +181,8 @@ def read_input(name: str) -> bytes:
         NotFoundError: There is no such file.
         StorageUnavailableError: It can't be read.
     """
-    if name == STDIN:
-        return sys.stdin.buffer.read()
     try:
-        return Path(name).read_bytes()
+        return sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
     except FileNotFoundError as error:
         raise NotFoundError(f"there is no file {name}") from error
     except OSError as error:
@@ -140,10 +191,5 @@ def read_input(name: str) -> bytes:
 
 def write_output(path: Path, data: bytes) -> None:
     """Write a file for the user, atomically."""
-    from apostille.storage.files import PUBLIC_FILE, replace_file
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageUnavailableError(f"{path.parent} can't be made: {error.strerror}") from error
-    replace_file(path, data, mode=PUBLIC_FILE)
+    files.make_folder(path.parent)
+    files.replace_file(path, data, mode=files.PUBLIC_FILE)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from apostille import wiring
-from apostille.core import note
+from apostille.core import note, strict
 from apostille.core.policy import NO_QUORUM, Policy, parse_policy
 from apostille.errors import ConflictError, MalformedError, NotFoundError
-from apostille.faces.cli.terminal import Terminal, plain
+from apostille.faces.cli.terminal import Terminal, is_file, plain, read_input
 from apostille.storage import files
 
 _HEADER = "# The logs and witnesses that this user believes (c2sp.org/tlog-policy). Managed by: apostille trust\n"
@@ -16,13 +16,13 @@ _HEADER = "# The logs and witnesses that this user believes (c2sp.org/tlog-polic
 
 def _read() -> str:
     data = files.read_file(wiring.known_logs_path(), limit=2**20)
-    return data.decode() if data is not None else _HEADER + "quorum none\n"
+    return strict.utf8(data, spec="known_logs") if data is not None else _HEADER + "quorum none\n"
 
 
 def _write(text: str) -> None:
     parse_policy(text.encode())  # never write what we would not read
     path = wiring.known_logs_path()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=files.PRIVATE_FOLDER)
+    files.make_folder(path.parent, mode=files.PRIVATE_FOLDER)
     files.replace_file(path, text.encode())
 
 
@@ -61,8 +61,8 @@ def trust_add(terminal: Terminal, what: str) -> int:
     """Add a verifier key, or all of a trust file."""
     path = Path(what)
     quorum = None
-    if path.is_file():
-        data = path.read_bytes()
+    if is_file(path):
+        data = read_input(what)
         policy = parse_policy(data)
         rows = [row for row in data.decode().splitlines() if row.strip() and not row.startswith("#") and not _is_quorum(row)]
         quorum = policy.quorum

@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 
 from apostille import wiring
+from apostille.core.checkpoint import parse_checkpoint
+from apostille.core.note import parse_note
 from apostille.core.policy import Policy, open_checkpoint
 from apostille.core.receipt import PendingReceipt, parse_receipt
 from apostille.core.tree import HashReader
-from apostille.errors import InclusionError, MalformedError, NotFoundError, PolicyError
+from apostille.errors import ApostilleError, InclusionError, MalformedError, NotFoundError, PolicyError
 from apostille.faces import codes
-from apostille.faces.cli.terminal import Terminal, read_input
+from apostille.faces.cli.terminal import Terminal, is_file, is_folder, plain, read_input
 from apostille.faces.cli.verdict import print_verdict
 from apostille.services.attester import utc_text
 from apostille.services.auditor import compare_head, examine_run, examine_store
@@ -23,22 +25,37 @@ from apostille.storage.tiles import TileFolder
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _RECEIPT_SUFFIX = ".receipt.json"
-# Several targets: the gravest verdict counts, in the order of the table of exit codes.
-_GRAVITY = (codes.ALTERED, codes.MALFORMED, codes.UNTRUSTED, codes.INCOMPLETE, codes.ERASED, codes.VERIFIED)
+# Several targets: the gravest verdict counts, in the order of the table of exit codes; a target that could not be looked at
+# weighs more than one that is in order.
+_GRAVITY = (
+    *(codes.ALTERED, codes.MALFORMED, codes.UNTRUSTED, codes.INCOMPLETE),
+    *(codes.USAGE, codes.UNAVAILABLE, codes.CONFIGURATION),
+    *(codes.ERASED, codes.VERIFIED),
+)
 
 
 def verify_targets(terminal: Terminal, targets: list[str], *, artifact: str | None, log: str | None, trust: Path | None) -> int:
     """Verify each target and return the gravest exit code."""
     policy = wiring.load_policy(trust)
-    found = [_verify(terminal, target, policy, artifact, log) for target in targets]
+    if len(targets) == 1:
+        return _verify(terminal, targets[0], policy, artifact, log)
+    found: list[int] = []
+    with terminal.collected():
+        for target in targets:
+            try:
+                found.append(_verify(terminal, target, policy, artifact, log))
+            except ApostilleError as error:
+                terminal.document({"target": target, **codes.as_json(error)})
+                terminal.complain(f"[bold red]error[/] ({error.code}): {plain(target)}: {plain(error, limit=2000)}")
+                found.append(codes.exit_code(error))
     return min(found, key=_GRAVITY.index)
 
 
 def _verify(terminal: Terminal, target: str, policy: Policy, artifact: str | None, log: str | None) -> int:
     path = Path(target)
-    if path.is_dir():
+    if is_folder(path):
         return _verify_store(terminal, wiring.StoreFolder(path), policy)
-    if _RUN_ID.fullmatch(target) and not path.exists():
+    if _RUN_ID.fullmatch(target) and not is_file(path):
         return _verify_run(terminal, target, policy)
     return _verify_receipt(terminal, target, policy, artifact, log)
 
@@ -63,7 +80,7 @@ def _published_form(examination: Examination, data: bytes, policy: Policy, log: 
     except MalformedError:
         return data  # the examination will say what is wrong
     folder = wiring.StoreFolder(log)
-    if not isinstance(pending, PendingReceipt) or not folder.config.is_file():
+    if not isinstance(pending, PendingReceipt) or not is_file(folder.config):
         return data
     reader = wiring.open_reader(folder)
     try:
@@ -85,7 +102,7 @@ def _find_artifact(target: str, artifact: str | None) -> bytes | None:
         return read_input(artifact)
     if target.endswith(_RECEIPT_SUFFIX):
         beside = Path(target.removesuffix(_RECEIPT_SUFFIX))
-        if beside.is_file():
+        if is_file(beside):
             return read_input(str(beside))
     return None
 
@@ -93,14 +110,14 @@ def _find_artifact(target: str, artifact: str | None) -> bytes | None:
 def _compare(examination: Examination, receipt: VerifiedReceipt, policy: Policy, log: Path) -> None:
     """Hold a receipt's checkpoint against the log as it is now, and both against the remembered head."""
     with examination.step(10, "the log that is shown continues the receipt's checkpoint and the remembered head") as step:
+        mine = receipt.checkpoint.checkpoint
+        known = wiring.head_memory().recall(mine.origin)  # first: a keeper at work remembers what it has signed
         note, read = _open_log(log)
         shown = open_checkpoint(note, policy).checkpoint
-        mine = receipt.checkpoint.checkpoint
         if shown.origin != mine.origin:
             raise PolicyError(f"the log shown is {shown.origin}, the receipt is of {mine.origin}")
-        compare_head(mine, shown, read)
+        compare_head(mine, shown, read, where="in the receipt")
         step.detail = f"size {mine.size} to {shown.size}"
-        known = wiring.head_memory().recall(shown.origin)
         if known is not None:
             compare_head(known, shown, read)
             step.detail += f", remembered {known.size}"
@@ -110,7 +127,7 @@ def _compare(examination: Examination, receipt: VerifiedReceipt, policy: Policy,
 def _open_log(log: Path) -> tuple[bytes, HashReader]:
     """Open a store, or a folder of published tiles."""
     folder = wiring.StoreFolder(log)
-    if folder.config.is_file():
+    if is_file(folder.config):
         reader = wiring.open_reader(folder)
         signed = reader.checkpoint()
         if signed is None:
@@ -118,7 +135,7 @@ def _open_log(log: Path) -> tuple[bytes, HashReader]:
         return signed.note, reader.hashes
     tiles = TileFolder(log)
     note = tiles.checkpoint()
-    size = tiles.published_size()
+    size = parse_checkpoint(parse_note(note).text).size
     return note, lambda level, start, count: tiles.hashes(size, level, start, count)
 
 

@@ -1,0 +1,179 @@
+"""What somebody with the log key does: rebuild the whole log, so that every signature in it is good.
+
+The root key is out of this attacker's reach, and the log's name holds its hash: leaves 0 and 1 stay as they are, byte for byte.
+Everything after them is made again with the product itself: fresh statement keys, certified by the keeper's key, sign a history
+of the same shape and size that says something else. The log key signs its head. Times are taken from the old statements: a clock
+is an assertion of the signer. Receipt ids stay, so that whoever asks for one gets an answer.
+
+What others remember is out of reach too: the attacker's keeper starts with a head memory of its own, which is empty. Contents are
+sealed with the unit keys that lie beside the log key. Without that file they are sealed under other keys, and whoever has the
+file sees it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import datetime
+
+from apostille import wiring
+from apostille.adapters.system import SystemClock, SystemRandom
+from apostille.core import keys, predicates, strict
+from apostille.core.canon import profile_id
+from apostille.core.checkpoint import Checkpoint
+from apostille.core.statement import Statement, parse_statement
+from apostille.core.tree import EMPTY, append_leaves
+from apostille.errors import ConfigurationError
+from apostille.faces.cli.demo.attacks import LOG_KEY, Attack
+from apostille.ports import Record, Vault
+from apostille.services.attester import Attester
+from apostille.services.keeper import KEYS_UNIT, Keeper, KeeperParts
+from apostille.services.publisher import LogSigner
+from apostille.services.runs import Run, output_draft
+from apostille.storage.sqlite import SqliteStore
+from apostille.storage.tiles import TileFolder
+
+_KEPT = 2  # genesis and the keeper's certificate: the root has signed them
+_TIMEOUT_SECONDS = 30.0
+
+
+class _OldClock(SystemClock):
+    """Tells the time of whatever is being forged."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def now_ms(self) -> int:
+        return self.now
+
+
+class _OwnHeads:
+    """A head memory that begins with nothing."""
+
+    def __init__(self) -> None:
+        self._head: Checkpoint | None = None
+
+    def recall(self, origin: str) -> Checkpoint | None:
+        del origin
+        return self._head
+
+    def remember(self, checkpoint: Checkpoint) -> None:
+        self._head = checkpoint
+
+
+class _Forger:
+    """Says each old statement again, with other content."""
+
+    def __init__(self, keeper: Keeper, clock: _OldClock, text: Callable[[int], str]) -> None:
+        self._keeper = keeper
+        self._clock = clock
+        self._text = text
+        self._attesters: dict[str, Attester] = {}
+        self._runs: dict[str, Run] = {}
+
+    def say_again(self, index: int, record: Record) -> None:
+        said = parse_statement(record.statement)
+        fields = said.predicate
+        self._clock.now = int(datetime.fromisoformat(fields["captured_at"]).timestamp() * 1000)
+        if said.type == predicates.KEY:
+            made = self._keeper.attester(f"{fields['held_by']} {index}", held_by=fields["held_by"])
+            self._attesters[strict.base64_text(said.subjects["spki"])] = made
+        elif said.type == predicates.RUN_OPEN:
+            attester = self._attesters[fields["key_id"]]
+            self._runs[fields["run"]] = Run(self._keeper, attester, agent="agent", isolation=fields["isolation"])
+        elif said.type == predicates.RUN_CLOSE:
+            self._runs.pop(fields["run"]).close(fields["outcome"])
+        else:
+            self._content(index, record, said)
+
+    def _content(self, index: int, record: Record, said: Statement) -> None:
+        fields, text = said.predicate, self._text(index).encode()
+        run = self._runs.get(fields.get("run", ""))
+        receipt_id = record.receipt_id.hex() if record.receipt_id else None
+        if said.type == predicates.INPUT and run is not None:
+            run.input(text, source={"kind": "user"})
+        elif said.type == predicates.TOOL_CALL and run is not None:
+            run.tool_call(text, text, tool="tool", profile=profile_id(), status=fields["status"])
+        elif said.type == predicates.OUTPUT and run is not None:
+            run.output(text, text, profile=profile_id(), media_type="text/plain", receipt_id=receipt_id)
+        elif said.type == predicates.OUTPUT:
+            draft = output_draft(
+                text,
+                text,
+                profile=profile_id(),
+                media_type="text/plain",
+                findings=(),
+                parts=(),
+                attributes={"agent": "agent"},
+                references={},
+                outcome=None,
+                assurance=fields["assurance"],
+                commitment=fields["commitment"],
+            )
+            attester = self._attesters[fields["key_id"]]
+            self._keeper.submit(attester.attest(draft, unit=KEYS_UNIT, receipt_id=record.receipt_id)).wait(_TIMEOUT_SECONDS)
+        else:
+            raise ConfigurationError(f"leaf {index} is of a kind that this attack does not know: {said.type}")
+
+
+def _signer(folder: wiring.StoreFolder) -> LogSigner:
+    """Take the log's keys out of their files, as anybody who can read them does."""
+    first, second = (strict.base64_bytes(folder.key(n).read_text().strip(), spec=n) for n in ("log.ed25519", "log.mldsa44"))
+    return LogSigner(folder.origin(), keys.Ed25519Key(first), keys.MlDsa44Key(second))
+
+
+def rebuild(folder: wiring.StoreFolder, text: Callable[[int], str], *, vault: Vault | None = None) -> Attack:
+    """Rebuild a log with its real keys: same name, same size, same shape, other content.
+
+    Args:
+        folder: The store; no keeper has it open.
+        text: Index of a leaf to what it shall have said.
+        vault: Unit keys to seal with; by default the store's own, for an attacker who has that file too.
+
+    Raises:
+        ConfigurationError: A kind of statement that this attack does not know.
+    """
+    place = folder.path / "rebuilt"
+    place.mkdir()
+    forged, clock, random = wiring.StoreFolder(place), _OldClock(), SystemRandom()
+    old = SqliteStore(folder.database, read_only=True)
+    try:
+        store = SqliteStore.create(forged.database)
+        kept = [old.record(index) for index in range(_KEPT)]
+        store.commit(EMPTY, kept, append_leaves(EMPTY, [record.leaf_hash for record in kept]))
+        keeper_key = keys.StatementKey.from_pem(folder.key("keeper.pem").read_bytes())
+        parts = KeeperParts(
+            store,
+            vault or wiring.open_vault(folder),
+            _signer(folder),
+            keeper_key,
+            _OwnHeads(),
+            TileFolder(forged.log),
+            clock,
+            random,
+        )
+        keeper = Keeper(parts)
+        try:
+            forger = _Forger(keeper, clock, text)
+            for index, record in old.records(_KEPT):
+                forger.say_again(index, record)
+        finally:
+            keeper.close()
+        size = old.head().size
+    finally:
+        old.close()
+    _take_place(folder, forged)
+    return Attack(
+        "rebuild",
+        LOG_KEY,
+        f"rebuilt entries {_KEPT} to {size - 1} with other content and fresh keys, and signed the head with the real log key",
+    )
+
+
+def _take_place(folder: wiring.StoreFolder, forged: wiring.StoreFolder) -> None:
+    for path in folder.path.glob(folder.database.name + "*"):
+        path.unlink()
+    forged.database.rename(folder.database)
+    shutil.rmtree(folder.log, ignore_errors=True)
+    shutil.move(forged.log, folder.log)
+    shutil.rmtree(forged.path)
