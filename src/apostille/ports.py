@@ -222,6 +222,10 @@ class TileSink(Protocol):
         """Return the size that the tiles there cover, 0 if none."""
         ...
 
+    def checkpoint(self) -> bytes | None:
+        """Return the published note, unverified; ``None`` if there is none."""
+        ...
+
     def write(self, path: str, data: bytes) -> None:
         """Write one immutable file; writing the same bytes again does nothing."""
         ...

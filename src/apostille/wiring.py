@@ -109,7 +109,8 @@ def init_store(folder: StoreFolder, *, origin_base: str = DEFAULT_ORIGIN_BASE) -
     keeper_key = keys.StatementKey.from_seed(random.token(keys.P256_SEED_BYTES))
     seeds = {"log.ed25519": random.token(_SEED_BYTES), "log.mldsa44": random.token(_SEED_BYTES)}
     origin = f"{origin_base}/{sha256(root.spki)[:16].hex()}"
-    if not note.is_name(origin) or "://" in origin or '"' in origin or "\\" in origin:
+    is_plain = origin.isprintable() and not any(mark in origin for mark in ("://", '"', "\\"))
+    if not note.is_name(origin) or not is_plain:
         raise ConfigurationError(
             f"{origin_base!r} can't begin the name of a log: a host name and path without a scheme is needed"
         )

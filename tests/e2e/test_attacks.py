@@ -276,8 +276,20 @@ def test_a_leaf_of_an_own_key_at_the_end_is_named(place):
         assert (code, said[0]) == (3, "TRUST ANCHOR NOT CONFIRMED")
         assert said[1] == f"leaf {SIZE}: its signer's key is certified by no earlier statement"
         assert document["failures"][0]["index"] == SIZE
-        with contextlib.suppress(ApostilleError):
-            wiring.open_keeper(place.folder).close()
+        # No keeper makes the attacker's leaf its own by signing a head above it.
+        before = place.signed()
+        with pytest.raises(RollbackError, match=r"signed by no certified key|does not reach genesis"):
+            wiring.open_keeper(place.folder)
+        assert place.signed() == before
+
+
+def test_a_published_head_is_a_memory_too(place):
+    """The database is cut and the machine's memory is gone, but the published checkpoint is still there."""
+    attacks.truncate(place.folder, grade="head")
+    _sql(place.folder, "DELETE FROM checkpoint WHERE size > ?", SIZE - 10)
+    place.become("newcomer")
+    with pytest.raises(RollbackError, match=f"a head of size {SIZE} was published"):
+        wiring.open_keeper(place.folder)
 
 
 def _sql(folder: wiring.StoreFolder, sql: str, *values: object) -> None:
@@ -537,7 +549,9 @@ def _forge(origin: str | None, log: tuple[bytes, bytes]) -> bytes:
     vault = MemoryVault(random.token)
     parts = KeeperParts(MemoryStore(), vault, signer, mine, MemoryHeads(), MemorySink(), FixedClock(), random)
     genesis(parts, root, later)
-    keeper = Keeper(parts, publish_interval_seconds=0.01)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("apostille.services.keeper.guard", lambda *_: None)  # an attacker's program has no restore guard
+        keeper = Keeper(parts, publish_interval_seconds=0.01)
     try:
         run = keeper.open_run(agent="first", held_by="gateway")
         said = run.output(b"forged", b"forged", profile=profile_id(), media_type="text/plain").committed(10)

@@ -69,6 +69,9 @@ class MemorySink:
     def published_size(self) -> int:
         return self.size
 
+    def checkpoint(self) -> bytes | None:
+        return self.files.get("checkpoint")
+
     def write(self, path: str, data: bytes) -> None:
         assert self.files.setdefault(path, data) == data, f"{path} would be overwritten"
 

@@ -204,7 +204,8 @@ def check_fields(kind: str, predicate: Any) -> None:
     strict.exact_members(predicate, set(shape.required), set(shape.optional), spec=SPEC)
     for name, value in predicate.items():
         FIELDS[name](value)
-    if 0 < len(_CHAIN & predicate.keys()) < len(_CHAIN):
+    # A gap names a run without being in its chain.
+    if kind != GAP and 0 < len(_CHAIN & predicate.keys()) < len(_CHAIN):
         raise MalformedError("run, seq and previous: all three or none", spec=SPEC)
 
 

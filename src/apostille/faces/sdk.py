@@ -27,17 +27,18 @@ from typing import Any, ParamSpec, Self, TypeVar
 from apostille import wiring
 from apostille.core.canon import Canonical, canonicalize
 from apostille.core.policy import Policy
-from apostille.errors import ConfigurationError, OutcomeUnknownError
+from apostille.errors import ConfigurationError, NotFoundError, OutcomeUnknownError
 from apostille.ports import Reader
 from apostille.services.keeper import Keeper
 from apostille.services.runs import Committed, Pending
 from apostille.services.runs import Run as Chain
 from apostille.services.verifier import VerifiedReceipt, verify_receipt
-from apostille.storage.files import PUBLIC_FILE, replace_file
+from apostille.storage.files import PUBLIC_FILE, read_file, replace_file
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 DEFAULT_TIMEOUT_SECONDS = 30.0
+_MAX_FILE_BYTES = 2**30  # of an artifact
 
 
 class Receipt:
@@ -366,7 +367,15 @@ def verify(
         trust: A trust file that was read; else this user's.
 
     Raises:
+        NotFoundError: There is no such file.
         VerificationError, MalformedError: What is wrong; ``UntrustedError`` and ``IncompleteError`` for what is not shown.
     """
-    content = artifact if isinstance(artifact, bytes) or artifact is None else Path(artifact).read_bytes()
-    return verify_receipt(Path(receipt).read_bytes(), trust or wiring.load_policy(), artifact=content)
+    content = artifact if isinstance(artifact, bytes) or artifact is None else _read(artifact)
+    return verify_receipt(_read(receipt), trust or wiring.load_policy(), artifact=content)
+
+
+def _read(path: str | PathLike[str]) -> bytes:
+    data = read_file(Path(path), limit=_MAX_FILE_BYTES)
+    if data is None:
+        raise NotFoundError(f"there is no file {path}")
+    return data

@@ -16,7 +16,7 @@ from apostille.core.commitment import SALT_BYTES, RecordSeed, opening_digest
 from apostille.core.digest import sha256
 from apostille.core.keys import StatementKey
 from apostille.core.statement import MAX_STATEMENT_BYTES, format_statement
-from apostille.errors import TooLargeError
+from apostille.errors import MalformedError, TooLargeError
 from apostille.ports import Clock, OpeningText, PendingEntry, Random
 
 PLAIN = "plain"
@@ -71,6 +71,7 @@ class Attester:
 
         Raises:
             TooLargeError: The statement would be over 1 MiB.
+            MalformedError: The attributes hold text that UTF-8 can't hold.
         """
         seed = RecordSeed(self.random.token(SALT_BYTES))
         is_plain = draft.fields.get("commitment") == PLAIN
@@ -87,7 +88,11 @@ class Attester:
         for name, content in draft.contents[: len(draft.contents) - len(parts)]:
             commit(name, content, plain=is_plain)
         subjects += draft.digests
-        commit("attributes", strict.canonical_json(dict(draft.attributes)), plain=False)
+        try:
+            described = strict.canonical_json(dict(draft.attributes))
+        except UnicodeEncodeError as error:  # a name that came as bytes of a command line, for example
+            raise MalformedError("a lone surrogate in a name or another text", spec="attributes") from error
+        commit("attributes", described, plain=False)
         if draft.findings:
             commit("findings", draft.findings, plain=False)
         for name, content in parts:

@@ -94,6 +94,25 @@ class Audit:
     gaps: int = 0
 
 
+def bind(record: Record) -> tuple[Entry, Statement]:
+    """Read a stored leaf: entry, statement and signature belong together. It does **not** ask who the signer is.
+
+    Raises:
+        VerificationError, MalformedError: They do not, or one of them is none.
+    """
+    if leaf_hash(record.entry) != record.leaf_hash:
+        raise DigestMismatchError("the entry has not the leaf hash that is stored for it")
+    entry = parse_entry(record.entry)
+    message = dsse.pae(record.statement)
+    if sha256(message) != entry.pae_digest or record.pae_digest != entry.pae_digest:
+        raise DigestMismatchError("the statement is not the one that the log entry commits to")
+    verify_statement_signature(entry.spki, entry.signature, message)
+    said = parse_statement(record.statement)
+    if said.predicate["key_id"] != key_id(entry.spki):
+        raise PolicyError("the statement names another key than the one that signed it")
+    return entry, said
+
+
 class _Ledger:
     """Reads leaves in order and holds each against all before it."""
 
@@ -104,15 +123,15 @@ class _Ledger:
         self._logs = {log.name: log for log in policy.logs}
         self._certificates: dict[bytes, keychain.Certificate] = {}
         self._ended: set[bytes] = set()
-        self._without_opening: dict[int, set[str]] = {}
+        self._without_opening: dict[int, tuple[set[str], bytes]] = {}
         # Whoever has the key of the log's own unit has the store's key file: to him, a key that is not there is lost or erased.
         self._is_own_vault = vault is not None and vault.key(_OWN_UNIT) is not None
-        self._erased: dict[int, set[str]] = {}
+        self._erased: dict[tuple[int, bytes], set[str]] = {}
 
     def take(self, index: int, record: Record) -> None:
         """Examine one leaf; what is wrong with it is filed under its index."""
         try:
-            entry, said = self._bind(record)
+            entry, said = bind(record)
         except ApostilleError as error:
             self._examination.file(_at(error, index), 11, index)
             return
@@ -121,19 +140,6 @@ class _Ledger:
                 check(index, record, entry, said)
             except ApostilleError as error:
                 self._examination.file(_at(error, index), 11, index)
-
-    def _bind(self, record: Record) -> tuple[Entry, Statement]:
-        if leaf_hash(record.entry) != record.leaf_hash:
-            raise DigestMismatchError("the entry has not the leaf hash that is stored for it")
-        entry = parse_entry(record.entry)
-        message = dsse.pae(record.statement)
-        if sha256(message) != entry.pae_digest or record.pae_digest != entry.pae_digest:
-            raise DigestMismatchError("the statement is not the one that the log entry commits to")
-        verify_statement_signature(entry.spki, entry.signature, message)
-        said = parse_statement(record.statement)
-        if said.predicate["key_id"] != key_id(entry.spki):
-            raise PolicyError("the statement names another key than the one that signed it")
-        return entry, said
 
     def _check_key(self, index: int, record: Record, entry: Entry, said: Statement) -> None:
         signer = sha256(entry.spki)
@@ -192,14 +198,16 @@ class _Ledger:
             raise PolicyError(f"run {run} was closed with {fields['count']} statements, {seq + 1} are here")
 
     def _check_openings(self, index: int, record: Record, entry: Entry, said: Statement) -> None:
-        del entry
         if said.type == predicates.ERASURE:
             for item in said.predicate["erases"]:
-                self._erased.setdefault(item["index"], set()).update(item["openings"])
+                place = item["index"]
+                names = self._erased.setdefault((place, said.subjects.get(f"leaf/{place}", b"")), set())
+                names.update(item["openings"])
         wanted = {name for name in said.subjects if name != "spki" and not name.startswith("leaf/")}
         there = {opening.name for opening in record.openings}
         if wanted - there or record.wrapped_key is None:
-            self._without_opening[index] = wanted - there if record.wrapped_key is not None else wanted
+            lost = wanted - there if record.wrapped_key is not None else wanted
+            self._without_opening[index] = lost, entry.pae_digest
             return
         if there - wanted:
             raise DigestMismatchError("an opening is stored that the statement does not name")
@@ -210,14 +218,14 @@ class _Ledger:
         if opened is not None:
             self._audit.openings.opened += 1
         elif self._is_own_vault:
-            self._without_opening[index] = wanted
+            self._without_opening[index] = wanted, entry.pae_digest
         else:
             self._audit.openings.sealed += 1
 
     def finish(self) -> None:
         """Tell erased openings from missing ones, and see which runs are open."""
-        for index, names in self._without_opening.items():
-            if names <= self._erased.get(index, set()):
+        for index, (names, digest) in self._without_opening.items():
+            if names <= self._erased.get((index, digest), set()):
                 self._audit.openings.erased += 1
                 continue
             self._audit.openings.missing += 1
@@ -313,6 +321,7 @@ def examine_store(
         examination.notices.append("head not compared: no head memory was asked")
     elif not (examination.altered or examination.malformed or examination.untrusted) and audit.checkpoint is not None:
         checkpoint = audit.checkpoint.checkpoint
+        known = heads.recall(origin)  # again: a keeper at work may have remembered more since
         if known is None or checkpoint.size > known.size:
             heads.remember(checkpoint)
     return audit
@@ -384,6 +393,7 @@ def examine_run(
 
     Other runs are not looked at; ``examine_store`` reads everything.
     """
+    examination.notices.append("revocation not checked: only the verification of a whole store reads every key statement")
     audit = Audit(origin)
     known = heads.recall(origin) if heads is not None else None  # first: a keeper at work remembers what it has signed
     signed = reader.checkpoint()

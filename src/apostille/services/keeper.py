@@ -18,6 +18,7 @@ from apostille.errors import ConfigurationError, NotFoundError, UnavailableError
 from apostille.ports import Clock, HeadMemory, PendingEntry, Random, SignedCheckpoint, Store, TileSink, Vault
 from apostille.services import publisher as pub
 from apostille.services.attester import Attester, Draft, utc_text
+from apostille.services.guard import guard
 from apostille.services.receipts import build_bundle, build_pending, build_receipt
 from apostille.services.runs import Run
 from apostille.services.sequencer import Sequencer, Ticket
@@ -53,8 +54,8 @@ class Keeper:
     def __init__(self, parts: KeeperParts, *, publish_interval_seconds: float = 1.0) -> None:
         self._parts = parts
         self._store = parts.store
-        pub.guard(parts.store, parts.heads, parts.signer.origin)
         self._check_own_keys()
+        guard(parts.store, parts.heads, parts.sink, parts.signer.vkeys[0])
         self._attesters: dict[tuple[str, str], tuple[Attester, int]] = {}
         self._lock = threading.Lock()
         sealer = Sealer(parts.vault, parts.random)

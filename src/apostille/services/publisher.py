@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from apostille.core import checkpoint as cp
 from apostille.core import keys, note, tiles
 from apostille.core.tree import TILE_WIDTH, Head, root_at
-from apostille.errors import ApostilleError, OutcomeUnknownError, RollbackError
+from apostille.errors import ApostilleError, OutcomeUnknownError, RollbackError, UnavailableError
 from apostille.ports import Clock, HeadMemory, SignedCheckpoint, Store, TileSink
 
 
@@ -41,28 +41,6 @@ class LogSigner:
         checkpoint = cp.Checkpoint(self.origin, head.size, head.root_hash)
         lines = cp.log_lines(checkpoint, self.ed25519, self.mldsa44)
         return SignedCheckpoint(head.size, head.root_hash, note.format_note(note.Note(cp.format_checkpoint(checkpoint), lines)))
-
-
-def guard(store: Store, heads: HeadMemory, origin: str) -> None:
-    """Refuse to go on with a store that is behind, or inconsistent with, what was signed or remembered.
-
-    Raises:
-        RollbackError: An old copy was restored, or history was rewritten. Nothing may be signed.
-    """
-    head = store.head()
-    signed = store.checkpoint()
-    known = heads.recall(origin)
-    claims = [(signed.size, signed.root_hash, "signed")] if signed else []
-    claims += [(known.size, known.root_hash, "remembered on this machine")] if known else []
-    for size, root, how in claims:
-        if head.size < size:
-            raise RollbackError(
-                f"the store has {head.size} leaves, but a head of size {size} was {how}: an old copy was restored"
-            )
-        if root_at(size, store.hashes) != root:
-            raise RollbackError(f"the store's history before size {size} is not the one that was {how}: it was rewritten")
-    if root_at(head.size, store.hashes) != head.root_hash:
-        raise RollbackError("the store's hashes do not lead to its own head: it was altered")
 
 
 class Publisher:
@@ -136,16 +114,14 @@ class Publisher:
         """Sign and publish the committed head; return the newest checkpoint.
 
         Raises:
-            RollbackError: The tree under the last signed head has changed.
+            RollbackError: The tree under the last signed or remembered head has changed.
             StorageUnavailableError, ConflictError: It can't be kept.
         """
         with self._signing:
             head = self._committed()
             last = self._published
             if head.size and (last is None or head.size > last.size):
-                # Nothing is signed on top of a tree that no longer holds what was signed before.
-                if last is not None and root_at(last.size, self._store.hashes) != last.root_hash:
-                    raise RollbackError(f"the tree of size {last.size} is not the one that was signed")
+                self._check(head, last)
                 signed = self._signer.sign(head)
                 self._store.add_checkpoint(signed)
                 self._heads.remember(cp.Checkpoint(self._signer.origin, signed.size, signed.root_hash))
@@ -158,6 +134,16 @@ class Publisher:
                 self._project(last)
             self._failure = None
             return last
+
+    def _check(self, head: Head, last: SignedCheckpoint | None) -> None:
+        """See that ``head`` continues what was signed here, and what this machine remembers: a copy may have signed since."""
+        known = self._heads.recall(self._signer.origin)
+        claims = {(last.size, last.root_hash): "signed"} if last is not None else {}
+        if known is not None:
+            claims.setdefault((known.size, known.root_hash), "remembered on this machine")
+        for (size, root), how in claims.items():
+            if size > head.size or root_at(size, self._store.hashes) != root:
+                raise RollbackError(f"the tree of size {size} is not the one that was {how}")
 
     def _project(self, signed: SignedCheckpoint) -> None:
         done = self._sink.published_size()
@@ -213,5 +199,7 @@ class Publisher:
                 self.publish_now()
             except ApostilleError as error:
                 self._failure = error
+            except Exception as error:  # noqa: BLE001 - a bug here must show in readiness, not end publication unseen
+                self._failure = UnavailableError(f"internal fault while publishing: {error!r}")
             with self._changed:
                 self._changed.wait_for(lambda: self._is_closing or self._is_asked, self._interval)

@@ -85,11 +85,13 @@ class Pending:
 
     __slots__ = ("_salts", "_ticket", "digest", "receipt_id")
 
-    def __init__(self, entry: PendingEntry, ticket: Ticket) -> None:
+    def __init__(self, entry: PendingEntry, ticket: Ticket, *, is_salted: bool = True) -> None:
         self.digest = entry.pae_digest
         self.receipt_id = entry.receipt_id.hex() if entry.receipt_id else ""
         self._ticket = ticket
-        self._salts = {o.name: o.content[:SALT_BYTES] for o in entry.openings if o.name not in ("raw", "findings", "attributes")}
+        kept = ("raw", "findings", "attributes")
+        salted = entry.openings if is_salted else ()
+        self._salts = {o.name: o.content[:SALT_BYTES] for o in salted if o.name not in kept}
 
     def _committed(self, index: int) -> Committed:
         parts = {name.removeprefix("part/"): salt for name, salt in self._salts.items() if name.startswith("part/")}
@@ -168,7 +170,7 @@ class Run:
             self._count += 1
             self._previous = entry.pae_digest.hex()
             self._is_closed = is_last
-        return Pending(entry, ticket)
+        return Pending(entry, ticket, is_salted=draft.fields.get("commitment") == SALTED)
 
     def input(
         self,

@@ -6,6 +6,7 @@ name holds either the old bytes or the new ones.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -25,12 +26,26 @@ def sync_folder(path: Path) -> None:
         os.close(handle)
 
 
+def make_folder(path: Path, *, mode: int = 0o777) -> None:
+    """Make a folder, and those above it, where they are not there yet.
+
+    Raises:
+        StorageUnavailableError: It can't be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=mode)
+    except OSError as error:
+        raise StorageUnavailableError(f"{path} can't be made: {error.strerror}") from error
+
+
 def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     """Give ``path`` the content ``data``, atomically and durably.
 
     Raises:
         StorageUnavailableError: It can't be written; the old content stands.
     """
+    if not path.name:
+        raise StorageUnavailableError(f"{path} can't be written: it names a folder")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
@@ -44,7 +59,8 @@ def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise StorageUnavailableError(f"{path.name} can't be written: {error.strerror}") from error
 
 

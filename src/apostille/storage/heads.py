@@ -51,5 +51,5 @@ class FolderHeadMemory:
                 f"a head of size {known.size} is remembered for {checkpoint.origin}; size {checkpoint.size} can't replace it",
                 evidence=(format_checkpoint(known), format_checkpoint(checkpoint)),
             )
-        self._folder.mkdir(parents=True, exist_ok=True, mode=files.PRIVATE_FOLDER)
+        files.make_folder(self._folder, mode=files.PRIVATE_FOLDER)
         files.replace_file(self._path(checkpoint.origin), format_checkpoint(checkpoint))

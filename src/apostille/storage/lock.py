@@ -34,5 +34,7 @@ class StoreLock:
         os.write(self._handle, f"{os.getpid()}\n".encode())
 
     def release(self) -> None:
-        """Let go."""
-        os.close(self._handle)
+        """Let go; a second call does nothing: the number may be another file's by then."""
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)

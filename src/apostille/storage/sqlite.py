@@ -36,7 +36,9 @@ SCHEMA = 1
 MINIMUM_SQLITE = (3, 54)
 _SPEC = "store"
 _PAGE = 512
+_FEW = 16
 _LEAF = "leaf_hash, entry, statement, pae_digest, unit, wrapped_key, run, certifies, receipt_id"
+_KINDS = (*[bytes] * 5, *[bytes | None] * 4)
 
 
 def check_library() -> None:
@@ -58,9 +60,16 @@ def _translate(error: apsw.Error, path: Path) -> ApostilleError:
     return StorageUnavailableError(f"{path.name}: {error}")
 
 
+def _typed(row: Sequence[Any], *kinds: Any) -> Sequence[Any]:
+    """Return a row of which every value is of its kind. STRICT tables see to that, but not for whoever edits the file."""
+    if not all(map(isinstance, row, kinds)):
+        raise MalformedError("a row holds another kind of value than its column", spec=_SPEC)
+    return row
+
+
 def _record(row: Sequence[Any], openings: Sequence[Sequence[Any]]) -> Record:
-    leaf_hash, entry, statement, pae_digest, unit, wrapped_key, run, certifies, receipt_id = row
-    sealed = tuple(SealedOpening(name, ciphertext) for name, ciphertext in openings)
+    leaf_hash, entry, statement, pae_digest, unit, wrapped_key, run, certifies, receipt_id = _typed(row, *_KINDS)
+    sealed = tuple(SealedOpening(*_typed(opening, str, bytes)) for opening in openings)
     return Record(entry, leaf_hash, statement, pae_digest, unit, wrapped_key, sealed, run, certifies, receipt_id)
 
 
@@ -139,19 +148,20 @@ class SqliteStore:
         row = self._one("SELECT size, edge, root FROM head")
         if row is None:
             raise MalformedError("the head is missing", spec=_SPEC)
-        head = Head(row[0], unpack_edge(row[1]))
-        if len(head.edge) != head.size.bit_count() or head.root_hash != row[2]:
+        head = Head(row[0], unpack_edge(_typed(row, int, bytes, bytes)[1]))
+        if head.size < 0 or len(head.edge) != head.size.bit_count() or head.root_hash != row[2]:
             raise MalformedError("the head row contradicts itself", spec=_SPEC)
         return head
 
     def checkpoint(self) -> SignedCheckpoint | None:
         """Return the newest signed checkpoint."""
         row = self._one("SELECT size, root, note FROM checkpoint ORDER BY size DESC LIMIT 1")
-        return SignedCheckpoint(*row) if row else None
+        return SignedCheckpoint(*_typed(row, int, bytes, bytes)) if row else None
 
     def checkpoints(self) -> list[SignedCheckpoint]:
         """Return all signed checkpoints, oldest first."""
-        return [SignedCheckpoint(*row) for row in self._all("SELECT size, root, note FROM checkpoint ORDER BY size")]
+        rows = self._all("SELECT size, root, note FROM checkpoint ORDER BY size")
+        return [SignedCheckpoint(*_typed(row, int, bytes, bytes)) for row in rows]
 
     def count(self) -> int:
         """Return how many leaves are there, whatever the head says."""
@@ -162,22 +172,28 @@ class SqliteStore:
         row = self._one(f"SELECT {_LEAF} FROM leaf WHERE idx = ?", (index,))  # noqa: S608 - a constant
         if row is None:
             raise NotFoundError(f"there is no leaf {index}")
-        return _record(row, self._all("SELECT name, ciphertext FROM opening WHERE idx = ? ORDER BY place", (index,)))
+        return _record(row, [opening[1:] for opening in self._openings(index, index)])
 
     def records(self, start: int = 0) -> Iterator[tuple[int, Record]]:
-        """Yield leaves in order of their index, in pages, so that memory stays flat."""
+        """Yield leaves in order of their index: leaves in pages, openings (which may be large) of a few leaves at a time."""
         at = start
         while True:
             rows = self._all(f"SELECT idx, {_LEAF} FROM leaf WHERE idx >= ? ORDER BY idx LIMIT {_PAGE}", (at,))  # noqa: S608
             if not rows:
                 return
-            openings: dict[int, list[Any]] = {}
-            sql = "SELECT idx, name, ciphertext FROM opening WHERE idx BETWEEN ? AND ? ORDER BY idx, place"
-            for index, name, ciphertext in self._all(sql, (rows[0][0], rows[-1][0])):
-                openings.setdefault(index, []).append((name, ciphertext))
-            for index, *rest in rows:
-                yield index, _record(rest, openings.get(index, ()))
-            at = rows[-1][0] + 1
+            for place in range(0, len(rows), _FEW):
+                few = rows[place : place + _FEW]
+                openings: dict[int, list[Any]] = {}
+                for index, *opening in self._openings(few[0][0], few[-1][0]):
+                    openings.setdefault(index, []).append(opening)
+                for row in few:
+                    (at,) = _typed(row[:1], int)
+                    yield at, _record(row[1:], openings.get(at, ()))
+            at += 1
+
+    def _openings(self, first: int, last: int) -> list[Any]:
+        sql = "SELECT idx, name, ciphertext FROM opening WHERE idx BETWEEN ? AND ? ORDER BY idx, place"
+        return self._all(sql, (first, last))
 
     def hashes(self, level: int, start: int, count: int) -> list[bytes]:
         """Return ``count`` stored hashes of a level."""
@@ -189,26 +205,26 @@ class SqliteStore:
             rows = self._all(sql, (level, start, start + count))
         if len(rows) != count:
             raise MalformedError(f"hashes of level {level} are missing between {start} and {start + count}", spec=_SPEC)
-        return [row[0] for row in rows]
+        return [_typed(row, bytes)[0] for row in rows]
 
     def index_of_receipt(self, receipt_id: bytes) -> int | None:
         """Return the index that a receipt id stands for."""
         row = self._one("SELECT idx FROM leaf WHERE receipt_id = ?", (receipt_id,))
-        return row[0] if row else None
+        return _typed(row, int)[0] if row else None
 
     def index_of_key(self, spki_digest: bytes) -> int | None:
         """Return the index of the first statement that certifies a key."""
         row = self._one("SELECT idx FROM leaf WHERE certifies = ? ORDER BY idx LIMIT 1", (spki_digest,))
-        return row[0] if row else None
+        return _typed(row, int)[0] if row else None
 
     def run_indexes(self, run: bytes) -> list[int]:
         """Return the indexes of a run's statements, ascending."""
-        return [row[0] for row in self._all("SELECT idx FROM leaf WHERE run = ? ORDER BY idx", (run,))]
+        return [_typed(row, int)[0] for row in self._all("SELECT idx FROM leaf WHERE run = ? ORDER BY idx", (run,))]
 
     def runs(self) -> list[bytes]:
         """Return the ids of all runs, in order of their first statement."""
         sql = "SELECT run, min(idx) AS first FROM leaf WHERE run IS NOT NULL GROUP BY run ORDER BY first"
-        return [row[0] for row in self._all(sql)]
+        return [_typed(row, bytes, int)[0] for row in self._all(sql)]
 
     def commit(self, expected: Head, records: Sequence[Record], growth: Growth) -> None:
         """Append records by compare-and-swap on the head, in one durable transaction."""

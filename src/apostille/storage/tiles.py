@@ -12,7 +12,7 @@ from apostille.core import tiles
 from apostille.core.checkpoint import parse_checkpoint
 from apostille.core.note import MAX_NOTE_BYTES, parse_note
 from apostille.core.tree import TILE_WIDTH
-from apostille.errors import MalformedError, NotFoundError, StorageUnavailableError
+from apostille.errors import MalformedError, StorageUnavailableError
 from apostille.storage import files
 
 _MAX_TILE_BYTES = TILE_WIDTH * (tiles.MAX_ENTRY_BYTES + 2)
@@ -26,7 +26,7 @@ class TileFolder:
 
     def published_size(self) -> int:
         """Return the size that the tiles cover, 0 if there are none."""
-        note = files.read_file(self.folder / "checkpoint", limit=MAX_NOTE_BYTES)
+        note = self.checkpoint()
         return parse_checkpoint(parse_note(note).text).size if note is not None else 0
 
     def write(self, path: str, data: bytes) -> None:
@@ -41,28 +41,18 @@ class TileFolder:
             return
         if known is not None:
             raise StorageUnavailableError(f"the published tile {path} holds other bytes than the store: it was altered")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageUnavailableError(f"{path} can't be written: {error.strerror}") from error
+        files.make_folder(target.parent)
         files.replace_file(target, data, mode=files.PUBLIC_FILE)
 
     def write_checkpoint(self, note: bytes, size: int) -> None:
         """Replace ``checkpoint``. It comes last, so that a reader who sees it finds every tile that it needs."""
         del size
-        self.folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(self.folder)
         files.replace_file(self.folder / "checkpoint", note, mode=files.PUBLIC_FILE)
 
-    def checkpoint(self) -> bytes:
-        """Return the newest published note, unverified.
-
-        Raises:
-            NotFoundError: Nothing is published here.
-        """
-        note = files.read_file(self.folder / "checkpoint", limit=MAX_NOTE_BYTES)
-        if note is None:
-            raise NotFoundError(f"there is no published log in {self.folder}")
-        return note
+    def checkpoint(self) -> bytes | None:
+        """Return the newest published note, unverified; ``None`` if nothing is published here."""
+        return files.read_file(self.folder / "checkpoint", limit=MAX_NOTE_BYTES)
 
     def hashes(self, size: int, level: int, start: int, count: int) -> Sequence[bytes]:
         """Return ``count`` hashes of a level from the tiles of a log of ``size`` leaves, unverified.

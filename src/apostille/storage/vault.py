@@ -19,6 +19,14 @@ _FIELDS = 3
 _SPEC = "unit keys"
 
 
+def _read_row(row: bytes) -> tuple[bytes, bytes]:
+    words = row.decode("ascii", "replace").split(" ")
+    if len(words) != _FIELDS:
+        raise MalformedError("a line is not 'unit epoch key'", spec=_SPEC)
+    strict.decimal(words[1], spec=_SPEC)
+    return strict.hex_bytes(words[0], 16, spec=_SPEC), strict.base64_bytes(words[2], size=sealing.KEY_BYTES, spec=_SPEC)
+
+
 class FileVault:
     """Unit keys in one file.
 
@@ -35,21 +43,34 @@ class FileVault:
         self._path = path
         self._token = token
         self._lock = threading.Lock()
-        self._keys: dict[bytes, bytes] = {}
-        data = files.read_file(path, limit=_LIMIT) or b""
-        whole, _, torn = data.rpartition(b"\n")
-        for row in whole.decode("ascii", "replace").split("\n") if whole else ():
-            words = row.split(" ")
-            if len(words) != _FIELDS:
-                raise MalformedError("a line is not 'unit epoch key'", spec=_SPEC)
-            strict.decimal(words[1], spec=_SPEC)
-            unit = strict.hex_bytes(words[0], 16, spec=_SPEC)
-            self._keys[unit] = strict.base64_bytes(words[2], size=sealing.KEY_BYTES, spec=_SPEC)
-        self._starts_clean = not torn
+        self._is_writer = False
+        self._load()
+
+    def _load(self) -> None:
+        data = files.read_file(self._path, limit=_LIMIT) or b""
+        whole, _, last = data.rpartition(b"\n")
+        keys = dict(_read_row(row) for row in whole.split(b"\n")) if whole else {}
+        self._seen_bytes = self._good_bytes = len(data)
+        self._starts_clean = not last
+        if last:
+            try:
+                unit, key = _read_row(last)  # only its line end is missing, as after an editor: it is a key like the others
+                keys[unit] = key
+            except MalformedError:
+                # What a crash left of a line is cut off before the next one is written: it must not become one of its own.
+                self._good_bytes -= len(last)
+                self._starts_clean = True
+        self._keys = keys
 
     def key(self, unit: bytes) -> bytes | None:
-        """Return a unit's key."""
-        return self._keys.get(unit)
+        """Return a unit's key. A reader looks again where a keeper has added keys since."""
+        found = self._keys.get(unit)
+        if found is None and not self._is_writer and self._path.is_file():
+            with self._lock:
+                if self._path.stat().st_size != self._seen_bytes:
+                    self._load()
+                found = self._keys.get(unit)
+        return found
 
     def ensure(self, unit: bytes) -> bytes:
         """Return a unit's key; make it, durably, if it is not there.
@@ -66,19 +87,23 @@ class FileVault:
             return found
 
     def _append(self, row: bytes) -> None:
+        self._is_writer = True
+        if not self._starts_clean:
+            row = b"\n" + row
         try:
-            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, files.PRIVATE_FILE)
+            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT, files.PRIVATE_FILE)
             try:
-                if not self._starts_clean:
-                    os.write(handle, b"\n")
-                    self._starts_clean = True
-                if os.write(handle, row) != len(row):
+                os.ftruncate(handle, self._good_bytes)
+                if os.pwrite(handle, row, self._good_bytes) != len(row):
                     raise OSError(28, "no space left")
                 os.fsync(handle)
             finally:
                 os.close(handle)
+            if not self._good_bytes:
+                files.sync_folder(self._path.parent)  # the file is new: its name must survive too
+            self._good_bytes += len(row)
+            self._starts_clean = True
         except OSError as error:
-            self._starts_clean = False
             raise StorageUnavailableError(f"a unit key can't be written: {error.strerror}") from error
 
 

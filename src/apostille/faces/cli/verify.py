@@ -135,6 +135,8 @@ def _open_log(log: Path) -> tuple[bytes, HashReader]:
         return signed.note, reader.hashes
     tiles = TileFolder(log)
     note = tiles.checkpoint()
+    if note is None:
+        raise NotFoundError(f"there is no store and no published log in {log}")
     size = parse_checkpoint(parse_note(note).text).size
     return note, lambda level, start, count: tiles.hashes(size, level, start, count)
 
@@ -146,7 +148,7 @@ def _verify_store(terminal: Terminal, folder: wiring.StoreFolder, policy: Policy
     try:
         reader = wiring.open_reader(folder)
         vault = wiring.open_vault(folder)
-        published = TileFolder(folder.log).checkpoint() if (folder.log / "checkpoint").exists() else None
+        published = TileFolder(folder.log).checkpoint()
         with terminal.progress("verifying") as progress:
             audit = examine_store(
                 examination,

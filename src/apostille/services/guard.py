@@ -1,0 +1,94 @@
+"""The restore guard: before a keeper signs anything, its store must continue what was signed, remembered and shown before.
+
+It also reads the leaves that no signed head covers yet. Whoever can write the database can put leaves there while no keeper runs;
+to sign them would make them ours. Each must be a statement that a certified key has signed.
+
+It does **not** read what lies under a signed head again: ``services.auditor`` does, and the root of that head binds it.
+"""
+
+from __future__ import annotations
+
+from apostille.core import keychain, note, predicates
+from apostille.core.checkpoint import Checkpoint
+from apostille.core.digest import sha256
+from apostille.core.policy import NO_QUORUM, Policy, open_checkpoint
+from apostille.core.tree import root_at
+from apostille.errors import MalformedError, RollbackError, UntrustedError, VerificationError
+from apostille.ports import HeadMemory, Store, TileSink
+from apostille.services.auditor import bind
+from apostille.services.receipts import key_chain
+
+
+def guard(store: Store, heads: HeadMemory, sink: TileSink, log: note.VerifierKey) -> None:
+    """Refuse to go on with a store that is behind, inconsistent or altered. Nothing may be signed on top of it.
+
+    Args:
+        store: The store, before anything is written to it.
+        heads: This machine's head memory.
+        sink: The published tiles.
+        log: The log's own 0x01 key.
+
+    Raises:
+        RollbackError: An old copy was restored, history was rewritten, or leaves were put in or taken out.
+    """
+    known = heads.recall(log.name)  # a damaged memory is no fault of the store's
+    try:
+        signed = _check_heads(store, known, sink, log)
+        _check_tail(store, signed, log)
+    except (MalformedError, VerificationError) as error:
+        raise RollbackError(f"the store was altered or is damaged: {error}") from error
+
+
+def _check_heads(store: Store, known: Checkpoint | None, sink: TileSink, log: note.VerifierKey) -> int:
+    head, signed, published = store.head(), store.checkpoint(), sink.checkpoint()
+    claims = [(signed.size, signed.root_hash, "signed")] if signed else []
+    if known is not None:
+        claims.append((known.size, known.root_hash, "remembered on this machine"))
+    if published is not None:
+        shown = open_checkpoint(published, Policy((log,), {}, {}, NO_QUORUM)).checkpoint
+        claims.append((shown.size, shown.root_hash, "published"))
+    for size, root, how in claims:
+        if head.size < size:
+            raise RollbackError(
+                f"the store has {head.size} leaves, but a head of size {size} was {how}: an old copy was restored"
+            )
+        if root_at(size, store.hashes) != root:
+            raise RollbackError(f"the store's history before size {size} is not the one that was {how}: it was rewritten")
+    if root_at(head.size, store.hashes) != head.root_hash:
+        raise RollbackError("the store's hashes do not lead to its own head: it was altered")
+    return max((size for size, _, _ in claims), default=0)
+
+
+def _check_tail(store: Store, signed_size: int, log: note.VerifierKey) -> None:
+    certificates: dict[bytes, keychain.Certificate] = {}
+    for index, record in store.records(signed_size):
+        entry, said = bind(record)
+        if index == 0:
+            keychain.read_genesis(said, 0, entry.pae_digest, entry.spki, log)
+            continue
+        signer = sha256(entry.spki)
+        if signer not in certificates:
+            certificates[signer] = _certificate(store, entry.spki, index, log)
+        if said.type == predicates.KEY:
+            keychain.read_certificate(said, index, entry.pae_digest, certificates[signer])
+        else:
+            keychain.check_signer(said, index, certificates[signer])
+
+
+def _certificate(store: Store, spki: bytes, before: int, log: note.VerifierKey) -> keychain.Certificate:
+    """Walk from genesis to the certificate of a key; where the store only claims one, the walk fails."""
+    found: keychain.Certificate | None = None
+    for index in key_chain(store, spki):
+        if index >= before:
+            break
+        record = store.record(index)
+        entry, said = bind(record)
+        if found is None:
+            found = keychain.read_genesis(said, index, entry.pae_digest, entry.spki, log)
+        elif sha256(entry.spki) != found.spki_digest:
+            break
+        else:
+            found = keychain.read_certificate(said, index, entry.pae_digest, found)
+    if found is None or found.spki_digest != sha256(spki):
+        raise UntrustedError(f"a leaf after the last signed head (index {before} or later) is signed by no certified key")
+    return found
