@@ -62,14 +62,16 @@ fi
 # --- checklog ---------------------------------------------------------------------------------------------------------
 
 # GOPATH mode: Debian ships the library as sources, and nothing is to be fetched.
-(
-	cd "$sources/go/checklog"
-	GO111MODULE=off GOPATH=$gopath GOFLAGS='' GOPROXY=off GOTOOLCHAIN=local CGO_ENABLED=0 GOCACHE=$build/go-cache \
-		go build -trimpath -o "$build/bin/checklog" .
-)
-# The tests compare its age with the source's.
-touch "$build/bin/checklog"
-say "checklog: built with $(go version | cut -d ' ' -f 3)"
+for program in checklog checkproof; do
+	(
+		cd "$sources/go/$program"
+		GO111MODULE=off GOPATH=$gopath GOFLAGS='' GOPROXY=off GOTOOLCHAIN=local CGO_ENABLED=0 GOCACHE=$build/go-cache \
+			go build -trimpath -o "$build/bin/$program" .
+	)
+	# The tests compare its age with the source's.
+	touch "$build/bin/$program"
+	say "$program: built with $(go version | cut -d ' ' -f 3)"
+done
 
 # --- Node packages ----------------------------------------------------------------------------------------------------
 

@@ -248,8 +248,8 @@ def test_the_key_of_another_log_is_refused(live: LiveLog, tmp_path: Path) -> Non
         check_log(live.folder, format_vkey(name_only.vkeys[0]))
 
 
-def test_another_history_under_the_logs_own_key_is_refused_by_who_holds_an_older_checkpoint(live: LiveLog, tmp_path: Path) -> None:
-    """Database and log key together (attacker class b): the forged checkpoint is well signed, and still does not fit."""
+def test_another_history_under_the_logs_own_key_is_refused(live: LiveLog, tmp_path: Path) -> None:
+    """Database and log key together (attacker class b): well signed, and refused by whoever holds another checkpoint."""
     forged = tmp_path / "checkpoint.700"
     forged.write_bytes(live.signer.sign(Head(700, (sha256(b"another history"),) * (700).bit_count())).note)
     with pytest.raises(ForeignRejection, match="consistency from size 700"):
@@ -278,7 +278,7 @@ def test_both_lines_of_each_checkpoint(live: LiveLog, size: int) -> None:
         openssl_verify(pem, signatures[0], text.replace(f"\n{size}\n", f"\n{size + 1}\n").encode())
 
 
-_DEEP = [0, 3, 255, 256, 65_535, 65_536, SIZE - 1]
+_DEEP = [0, 255, 65_535, 65_536, SIZE - 1]
 
 
 @pytest.mark.parametrize("index", _DEEP)

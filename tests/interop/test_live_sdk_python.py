@@ -1,7 +1,7 @@
 """The unmodified OpenAI SDK for Python in an agent under ``apostille run``: what it received is what the log holds.
 
-gateway.md sections 2, 5, 6, 7 and 14, formats.md section 10: a real agent in a process of its own, whole answers and streams, a
-tool loop, hidden characters planted by the upstream in text and in arguments; exit statuses, signals, and an upstream that is down.
+gateway.md sections 2, 5, 6 and 7, formats.md section 10: an agent in a process of its own, whole answers and streams, a tool
+loop, hidden characters planted by the upstream in text and in arguments; exit statuses, signals, and upstreams that fail.
 Nothing of the agent is changed but OPENAI_BASE_URL.
 """
 
@@ -9,34 +9,33 @@ from __future__ import annotations
 
 import signal
 import socket
+import struct
 import sys
 import threading
-from dataclasses import dataclass
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import openai
 import pytest
-from live_kit import (
+from live_agents import (
     AGENTS,
-    ARGUMENTS,
-    CLEAN_ARGUMENTS,
-    CLEAN_FINAL,
+    VERIFIED,
     Agent,
-    Ended,
-    Home,
+    Loops,
     Started,
     check_attested,
+    check_loops_attested,
+    check_nothing_hidden_arrived,
     check_receipts,
-    hidden_in,
-    loop_streamed,
-    loop_whole,
+    check_upstream_was_asked_as_without_us,
     outcome_of,
     run_agent,
+    run_loops,
     sent,
-    sim,
     verify_run,
 )
+from live_kit import Home, sim
 
 from apostille.core import predicates
 
@@ -61,72 +60,32 @@ def upstream() -> Iterator[sim.OpenAIUpstream]:
         yield found
 
 
-@dataclass(frozen=True)
-class Loops:
-    """Two tool loops of one agent in one run, the first whole and the second streamed."""
-
-    ended: Ended
-    scripted: list[sim.Scripted]
-    asked: list[sim.Asked]
-
-
 @pytest.fixture(scope="module")
 def loops(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Loops:
-    scripted = [*loop_whole(), *loop_streamed()]
-    with sim.OpenAIUpstream() as upstream:
-        upstream.script(*scripted)
-        ended = run_agent(home, AGENT, upstream.url, tmp_path_factory.mktemp("loops") / "a", "whole", "stream")
-    return Loops(ended, scripted, upstream.asked)
+    return run_loops(home, AGENT, tmp_path_factory.mktemp("loops") / "a")
+
+
+# --- a tool loop, whole and streamed ----------------------------------------------------------------------------------
 
 
 def test_the_agent_works_and_sees_nothing_hidden(loops: Loops) -> None:
-    assert loops.ended.status == 0, loops.ended.talk
-    # The tool knows the order by its clean number only: had anything hidden reached it, it would not have found it.
-    expected = {"text": CLEAN_FINAL, "tools": [CLEAN_ARGUMENTS]}
-    assert loops.ended.said == [expected, expected]
-    planted = set(map(ord, "".join(ARGUMENTS.values()))) - set(map(ord, "A-17urgent"))
-    assert all(hidden_in(sent(said)) for said in loops.scripted)
-    assert set().union(*(hidden_in(sent(said)) for said in loops.scripted)) == planted
+    check_nothing_hidden_arrived(loops)
 
 
 def test_the_upstream_is_asked_as_without_us(loops: Loops) -> None:
-    assert [(asked.method, asked.path) for asked in loops.asked] == [("POST", "/v1/chat/completions")] * 4
-    for asked in loops.asked:
-        assert asked.headers["authorization"] == "Bearer sk-test"
-        assert asked.headers["user-agent"] == f"OpenAI/Python {openai.__version__}"
-    for asked in (loops.asked[1], loops.asked[3]):
-        roles = [message["role"] for message in asked.json["messages"]]
-        assert roles == ["system", "user", "assistant", "tool"]
-        assert asked.json["messages"][-1] == {"role": "tool", "tool_call_id": "call_1", "content": "42 EUR"}
+    check_upstream_was_asked_as_without_us(loops, f"OpenAI/Python {openai.__version__}")
 
 
 def test_bytes_received_are_bytes_attested(home: Home, loops: Loops) -> None:
-    leaves = check_attested(home, loops.ended, loops.scripted)
-    assert all("findings" in leaf.statement.subjects for leaf in leaves)
-    types = [leaf.attributes["media_type"] for leaf in leaves]
-    assert types == ["application/json"] * 2 + ["text/event-stream"] * 2
-    for leaf in (leaves[0], leaves[2]):
-        assert leaf.content("part/choice/0/arguments/0") == b'{"note":"urgent","order_id":"A-17"}'
-    for leaf in (leaves[1], leaves[3]):
-        assert leaf.content("part/choice/0/text") == CLEAN_FINAL.encode()
-
-
-def test_inputs_are_in_the_run(home: Home, loops: Loops) -> None:
-    inputs = home.leaves(loops.ended.run, predicates.INPUT)
-    kinds = [leaf.attributes["source"]["kind"] for leaf in inputs]
-    # The offered tools and the system message, the user's, the agent's own words given back, the tool's result. The second loop
-    # repeats them all, and nothing is stated twice.
-    assert sorted(kinds) == ["agent", "system", "system", "tool", "user"] or sorted(kinds) == ["model", "system", "system", "tool", "user"]
-    (result,) = [leaf for leaf in inputs if leaf.attributes["source"]["kind"] == "tool"]
-    assert b"42 EUR" in result.content("raw")
+    check_loops_attested(home, loops)
 
 
 def test_run_and_receipts_verify(home: Home, loops: Loops, tmp_path: Path) -> None:
     verify_run(home, loops.ended.run)
     assert outcome_of(home, loops.ended.run) == "completed"
-    assert "UNWITNESSED" in loops.ended.talk
     assert "4 outputs attested" in loops.ended.talk
     assert "isolation: none" in loops.ended.talk
+    assert VERIFIED in loops.ended.talk
     check_receipts(home, check_attested(home, loops.ended, loops.scripted), tmp_path / "receipts")
 
 
@@ -142,7 +101,7 @@ def test_the_programs_own_failing_status_is_passed_through(home: Home, upstream:
     assert (ended.status, ended.said) == (3, [{"text": "Hello."}]), ended.talk
     assert outcome_of(home, ended.run) == "errored"
     check_attested(home, ended, [said])
-    verify_run(home, ended.run)
+    assert VERIFIED in ended.talk
 
 
 def test_a_program_that_asks_no_model_gives_a_loud_warning(home: Home, upstream: sim.OpenAIUpstream, tmp_path: Path) -> None:
@@ -151,7 +110,7 @@ def test_a_program_that_asks_no_model_gives_a_loud_warning(home: Home, upstream:
     assert "WARNING: no answer came through the gateway." in ended.talk
     assert upstream.asked == []
     assert outcome_of(home, ended.run) == "completed"
-    verify_run(home, ended.run)
+    assert VERIFIED in ended.talk
 
 
 def test_a_program_that_cannot_be_started_leaves_no_open_run(home: Home, tmp_path: Path) -> None:
@@ -159,25 +118,37 @@ def test_a_program_that_cannot_be_started_leaves_no_open_run(home: Home, tmp_pat
     ended = run_agent(home, agent, "http://127.0.0.1:1/v1", tmp_path / "a")
     assert ended.status != 0
     assert "can't be started" in ended.talk
-    assert outcome_of(home, ended.run) == "errored"
+    assert outcome_of(home, ended.run) == "aborted"
     verify_run(home, ended.run)
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
-def test_ctrl_c_ends_cleanly(home: Home, upstream: sim.OpenAIUpstream, tmp_path: Path, again: bool) -> None:
-    said = sim.stream(f"Hel{sim.TAGS}lo.")
+def test_ctrl_c_ends_cleanly(home: Home, upstream: sim.OpenAIUpstream, tmp_path: Path) -> None:
+    said = sim.text(f"Hello{sim.SELECTORS}.")
     upstream.script(said)
     started = Started(home, AGENT, upstream.url, tmp_path / "a", "once", "wait")
     started.wait_until_ready()
     started.signal_group(signal.SIGINT)
-    if again:
-        # An impatient user: the second one comes when the program has gone and the run is being closed.
-        started.wait_until(lambda: not _children(started.process.pid), "the agent ends")
-        started.signal_group(signal.SIGINT)
     ended = started.end()
-    assert ended.status == 128 + signal.SIGINT, ended.talk
-    assert "KeyboardInterrupt" in ended.talk
-    assert "VERIFIED, UNWITNESSED" in ended.talk
+    assert (ended.status, ended.said) == (128 + signal.SIGINT, [{"text": "Hello."}]), ended.talk
+    assert "KeyboardInterrupt" in ended.talk  # the agent's own end, as without us
+    assert outcome_of(home, ended.run) == "errored"
+    check_attested(home, ended, [said])
+    assert VERIFIED in ended.talk
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_leaves_no_open_run(
+    home: Home, upstream: sim.OpenAIUpstream, tmp_path: Path, second: signal.Signals
+) -> None:
+    """An impatient user, or service manager: it comes when the program has gone and its run is being closed."""
+    started = Started(home, AGENT, upstream.url, tmp_path / "a", "once", "wait")
+    started.wait_until_ready()
+    started.signal_group(signal.SIGINT)
+    started.wait_until(lambda: not _children(started.process.pid), "the agent ends")
+    started.signal_group(second)
+    ended = started.end()
+    # The program's status, or the second signal's where it came after the run was closed and published.
+    assert ended.status in {128 + signal.SIGINT, 128 + second, -second}, ended.talk
     assert outcome_of(home, ended.run) == "errored"
     verify_run(home, ended.run)
 
@@ -185,28 +156,46 @@ def test_ctrl_c_ends_cleanly(home: Home, upstream: sim.OpenAIUpstream, tmp_path:
 def _children(pid: int) -> list[str]:
     """The running children of a process; a zombie has gone as far as anybody else is concerned."""
     tasks = Path(f"/proc/{pid}/task")
-    pids = [child for task in tasks.iterdir() for child in (task / "children").read_text().split()]
-    return [child for child in pids if ") Z" not in Path(f"/proc/{child}/stat").read_text()]
+    try:
+        pids = [child for task in tasks.iterdir() for child in (task / "children").read_text().split()]
+        return [child for child in pids if ") Z" not in Path(f"/proc/{child}/stat").read_text()]
+    except FileNotFoundError:  # ended while we looked
+        return _children(pid) if tasks.exists() else []
+
+
+class Pause(threading.Event):
+    """A step of the upstream that says when it is reached: what stands before it is on its way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.reached.set()
+        return super().wait(timeout)
 
 
 def test_ctrl_c_while_the_model_speaks(home: Home, upstream: sim.OpenAIUpstream, tmp_path: Path) -> None:
     """What the upstream had said is kept; nothing of it was released, and the call upstream is ended."""
-    hold = threading.Event()
-    first = sent(sim.text("Hello.")) [:40]
-    upstream.script(sim.Scripted([first, hold]))
-    started = Started(home, AGENT, upstream.url, tmp_path / "a", "once")
-    started.wait_until(lambda: upstream.asked, "the model is asked")
-    started.wait_until(lambda: upstream.playing.wait(5), "the model speaks") if hasattr(upstream, "playing") else None
-    started.signal_group(signal.SIGINT)
-    ended = started.end()
-    hold.set()
+    pause = Pause()
+    first = sent(sim.text("Hello."))[:40]
+    upstream.script(sim.Scripted([first, pause]))
+    try:
+        started = Started(home, AGENT, upstream.url, tmp_path / "a", "once")
+        started.wait_until(pause.reached.is_set, "the model speaks")
+        time.sleep(1)  # for the gateway to read it
+        started.signal_group(signal.SIGINT)
+        ended = started.end()
+        assert upstream.aborted_by_client.wait(10)
+    finally:
+        pause.set()
     assert ended.status == 128 + signal.SIGINT, ended.talk
     assert ended.answers == []
-    for leaf in home.leaves(ended.run, predicates.OUTPUT):
-        assert leaf.statement.predicate["outcome"] == "client_abort"
-        assert (leaf.content("raw"), leaf.content("canonical")) == (first, b"")
+    (leaf,) = home.leaves(ended.run, predicates.OUTPUT)
+    assert leaf.statement.predicate["outcome"] == "client_abort"
+    assert (leaf.content("raw"), leaf.content("canonical")) == (first, b"")
     assert outcome_of(home, ended.run) == "errored"
-    verify_run(home, ended.run)
+    assert VERIFIED in ended.talk
 
 
 def test_sigterm_is_passed_on(home: Home, upstream: sim.OpenAIUpstream, tmp_path: Path) -> None:
@@ -217,7 +206,7 @@ def test_sigterm_is_passed_on(home: Home, upstream: sim.OpenAIUpstream, tmp_path
     ended = started.end()
     assert ended.status == 128 + signal.SIGTERM, ended.talk
     assert outcome_of(home, ended.run) == "errored"
-    verify_run(home, ended.run)
+    assert VERIFIED in ended.talk
 
 
 def test_a_killed_program_is_an_errored_run(home: Home, upstream: sim.OpenAIUpstream, tmp_path: Path) -> None:
@@ -247,7 +236,7 @@ def test_upstream_down(home: Home, tmp_path: Path) -> None:
     # Nothing was said, so nothing is attested, and that is said aloud.
     assert home.leaves(ended.run, predicates.OUTPUT) == []
     assert "WARNING: no answer came through the gateway." in ended.talk
-    verify_run(home, ended.run)
+    assert VERIFIED in ended.talk
 
 
 def test_upstream_error_is_attested_too(home: Home, upstream: sim.OpenAIUpstream, tmp_path: Path) -> None:
@@ -260,7 +249,20 @@ def test_upstream_error_is_attested_too(home: Home, upstream: sim.OpenAIUpstream
     assert "It broke." in said["message"]
     (leaf,) = check_attested(home, ended, [refused])
     assert leaf.statement.predicate["outcome"] == "upstream_error"
-    verify_run(home, ended.run)
+    assert VERIFIED in ended.talk
+
+
+def _hang_up(server: socket.socket) -> None:
+    """Take a connection, read a little, and reset it, until the server is closed."""
+    while True:
+        try:
+            connection, _ = server.accept()
+        except OSError:
+            return
+        connection.recv(1000)
+        time.sleep(0.05)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
 
 
 def test_upstream_that_hangs_up_on_a_large_request(home: Home, tmp_path: Path) -> None:
@@ -271,4 +273,4 @@ def test_upstream_that_hangs_up_on_a_large_request(home: Home, tmp_path: Path) -
     assert ended.status == 0, ended.talk
     (said,) = ended.said
     assert said["status"] == 502
-    verify_run(home, ended.run)
+    assert VERIFIED in ended.talk

@@ -2,7 +2,7 @@
 //
 //   node agent.mjs FOLDER STEP...
 //
-// The steps are those of agent.py. In "stream" the SDK's own helper puts the pieces together.
+// The steps are those of agent.py, without "large". In "stream" the SDK's own helper puts the pieces together.
 //
 // One JSON line on standard output says what each step gave. All that is added for the tests is `keep`, a fetch that
 // copies the bytes of each response into FOLDER as they come from the connection, before the SDK has seen them.

@@ -6,6 +6,7 @@ python agent.py FOLDER STEP...
 |---|---|
 | whole, stream | a tool loop: the model asks for the tool, gets its result, says something |
 | once | one question, one answer |
+| large | the same with a question of 12 MB, and no second try |
 | exit=N | ends with status N |
 | wait | makes FOLDER/ready and waits to be interrupted |
 | kill | dies of SIGKILL |
@@ -102,9 +103,9 @@ def loop(client, *, streamed):
             messages.append({"role": "tool", "tool_call_id": call_id, "content": result})
 
 
-def once(client):
+def once(client, question="Hello?"):
     try:
-        answer = client.chat.completions.create(model="sim-1", messages=[{"role": "user", "content": "Hello?"}])
+        answer = client.chat.completions.create(model="sim-1", messages=[{"role": "user", "content": question}])
     except openai.APIStatusError as error:
         return {"status": error.status_code, "code": error.code, "message": error.message}
     except openai.APIConnectionError as error:
@@ -119,6 +120,8 @@ def main():
             print(json.dumps(loop(client, streamed=step == "stream")), flush=True)
         elif step == "once":
             print(json.dumps(once(client)), flush=True)
+        elif step == "large":
+            print(json.dumps(once(client.with_options(max_retries=0), "x" * 12_000_000)), flush=True)
         elif step == "wait":
             (FOLDER / "ready").touch()
             time.sleep(60)
