@@ -1,0 +1,317 @@
+"""The sequencer: group commit without a timer, and nothing released that is not durable.
+
+Spec: architecture.md, "The way of one output" and invariant I1; formats.md section 9; decision 0004 (a failed commit stops the log).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from apostille.errors import (
+    ApostilleError,
+    BackPressureError,
+    ConflictError,
+    OutcomeUnknownError,
+    StorageUnavailableError,
+)
+from apostille.ports import PendingEntry, Record
+from apostille.services import sequencer as module
+from apostille.services.sequencer import Sequencer
+from apostille.storage.memory import MemoryStore
+
+
+class GatedStore(MemoryStore):
+    """A store whose commits wait for permission, fail when told to, and are counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Semaphore(0)
+        self.batches: list[int] = []
+        self.error: Exception | None = None
+        self.persists = False
+
+    def commit(self, expected, records, growth) -> None:
+        self.entered.release()
+        assert self.gate.wait(10)
+        error, self.error = self.error, None
+        if error is None or self.persists:
+            super().commit(expected, records, growth)
+            self.batches.append(len(records))
+        if error is not None:
+            raise error
+
+    def stall(self) -> None:
+        self.gate.clear()
+
+    def wait_entered(self) -> None:
+        assert self.entered.acquire(timeout=10)
+
+
+def seal(entry: PendingEntry, leaf: bytes, leaf_hash: bytes) -> Record:
+    return Record(leaf, leaf_hash, entry.statement, entry.pae_digest, entry.unit, None, ())
+
+
+def entry(number: int) -> PendingEntry:
+    return PendingEntry(b"%d" % number, number.to_bytes(32, "big"), b"signature", b"spki", (), bytes(16))
+
+
+@pytest.fixture
+def store():
+    return GatedStore()
+
+
+@pytest.fixture
+def heads():
+    return []
+
+
+@pytest.fixture
+def sequencer(store, heads):
+    made = Sequencer(store, seal, heads.append)
+    yield made
+    store.gate.set()
+    made.close()
+
+
+def stalled(store, sequencer):
+    """Submit one entry and return its ticket once the store is busy with it."""
+    store.stall()
+    ticket = sequencer.submit(entry(0))
+    store.wait_entered()
+    return ticket
+
+
+def test_many_threads(store, sequencer, heads):
+    """Each thread's entries keep their order, each ticket gets the index of its own entry, and syncs are shared."""
+    store.stall()
+    found: dict[int, list[tuple[int, int]]] = {}
+
+    def work(thread: int) -> None:
+        tickets = [(thread * 100 + i, sequencer.submit(entry(thread * 100 + i))) for i in range(100)]
+        found[thread] = [(number, ticket.wait(10)) for number, ticket in tickets]
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(16)]
+    for thread in threads:
+        thread.start()
+    store.wait_entered()
+    store.gate.set()
+    for thread in threads:
+        thread.join()
+    pairs = [pair for mine in found.values() for pair in mine]
+    assert sorted(index for _, index in pairs) == list(range(1600))
+    for mine in found.values():
+        assert [index for _, index in mine] == sorted(index for _, index in mine)
+    for number, index in pairs:
+        assert store.record(index).pae_digest == number.to_bytes(32, "big")
+    assert sum(store.batches) == 1600
+    assert len(store.batches) < 1600, "every entry had a sync of its own"
+    assert max(store.batches) > 1
+    assert heads[-1] == store.head() == sequencer.head
+    assert sequencer.waiting == 0
+
+
+def test_an_idle_log_adds_no_delay(store, sequencer):
+    began = time.monotonic()
+    for number in range(20):
+        assert sequencer.submit(entry(number)).wait(5) == number
+    assert store.batches == [1] * 20
+    assert time.monotonic() - began < 2, "something waits for a timer"
+
+
+def test_while_one_batch_is_committed_the_next_fills(store, sequencer):
+    first = stalled(store, sequencer)
+    rest = [sequencer.submit(entry(number)) for number in range(1, 11)]
+    assert sequencer.waiting == 11
+    store.gate.set()
+    assert [ticket.wait(5) for ticket in (first, *rest)] == list(range(11))
+    assert store.batches == [1, 10]
+
+
+def test_a_batch_has_a_limit(store, sequencer, monkeypatch):
+    monkeypatch.setattr(module, "MAX_BATCH", 8)
+    first = stalled(store, sequencer)
+    rest = [sequencer.submit(entry(number)) for number in range(1, 31)]
+    store.gate.set()
+    assert [ticket.wait(5) for ticket in (first, *rest)] == list(range(31))
+    assert store.batches == [1, 8, 8, 8, 6]
+
+
+def test_back_pressure(store):
+    sequencer = Sequencer(store, seal, lambda _: None, max_waiting=5)
+    first = stalled(store, sequencer)
+    rest = [sequencer.submit(entry(number)) for number in range(1, 5)]
+    with pytest.raises(BackPressureError, match="5 statements") as caught:
+        sequencer.submit(entry(5))
+    assert caught.value.retry_after_seconds == 1
+    store.gate.set()
+    assert [ticket.wait(5) for ticket in (first, *rest)] == [0, 1, 2, 3, 4]
+    assert sequencer.submit(entry(5)).wait(5) == 5, "once there is room it goes on"
+    sequencer.close()
+    assert [r.statement for _, r in store.records()] == [b"%d" % n for n in range(6)], "the refused entry is nowhere"
+
+
+FAILURES = [
+    (StorageUnavailableError("disk full"), False, StorageUnavailableError),
+    (ConflictError("another writer"), False, ConflictError),
+    (OutcomeUnknownError("sync failed"), False, OutcomeUnknownError),
+    (OutcomeUnknownError("sync failed"), True, OutcomeUnknownError),
+    (RuntimeError("a bug"), False, OutcomeUnknownError),
+]
+
+
+@pytest.mark.parametrize(("error", "persists", "expected"), FAILURES, ids=lambda v: str(getattr(v, "__name__", v)))
+def test_a_failure_stops_everything_behind_it(store, heads, error, persists, expected):
+    sequencer = Sequencer(store, seal, heads.append)
+    assert sequencer.submit(entry(0)).wait(5) == 0
+    store.wait_entered()
+    store.stall()
+    failing = sequencer.submit(entry(1))
+    store.wait_entered()
+    behind = [sequencer.submit(entry(number)) for number in range(2, 6)]
+    store.error, store.persists = error, persists
+    store.gate.set()
+    for ticket in (failing, *behind):
+        with pytest.raises(expected):
+            ticket.wait(5)
+    with pytest.raises(StorageUnavailableError, match="the log has stopped"):
+        sequencer.submit(entry(6))
+    with pytest.raises(StorageUnavailableError, match="the log has stopped"):
+        sequencer.check()
+    sequencer.close()
+    assert store.count() == 1 + persists, "something behind the failure was committed"
+    assert sequencer.head.size == 1, "only what is known to be durable may be signed"
+    assert [head.size for head in heads] == [1]
+    assert sequencer.waiting == 0
+
+
+def test_a_bug_is_named_as_the_cause(store):
+    sequencer = Sequencer(store, seal, lambda _: None)
+    store.error = ZeroDivisionError("in the store")
+    with pytest.raises(OutcomeUnknownError, match="internal fault") as caught:
+        sequencer.submit(entry(0)).wait(5)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    sequencer.close()
+
+
+def test_what_can_not_be_sealed_is_not_committed(store):
+    def broken(_entry, _leaf, _hash):
+        raise StorageUnavailableError("a unit key can't be written")
+
+    sequencer = Sequencer(store, broken, lambda _: None)
+    with pytest.raises(StorageUnavailableError, match="unit key"):
+        sequencer.submit(entry(0)).wait(5)
+    sequencer.close()
+    assert store.count() == 0
+
+
+def test_awaiting_from_several_loops(store, sequencer):
+    first = stalled(store, sequencer)
+    results: dict[int, list[int]] = {}
+    asking = threading.Barrier(4)
+
+    def run_loop(number: int) -> None:
+        async def wait_for_all() -> list[int]:
+            tickets = [sequencer.submit(entry(1 + number * 10 + i)) for i in range(10)]
+
+            async def one(ticket):
+                return await ticket
+
+            tasks = [asyncio.ensure_future(one(ticket)) for ticket in tickets]
+            await asyncio.sleep(0)
+            asking.wait(5)
+            return await asyncio.gather(*tasks)
+
+        results[number] = asyncio.run(wait_for_all())
+
+    threads = [threading.Thread(target=run_loop, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    asking.wait(5)
+    store.gate.set()
+    for thread in threads:
+        thread.join()
+    assert first.wait(5) == 0
+    assert sorted(index for mine in results.values() for index in mine) == list(range(1, 31))
+    for mine in results.values():
+        assert mine == sorted(mine)
+    assert store.batches == [1, 30]
+
+
+def test_awaiting_what_is_done_or_failed(store, sequencer):
+    done = sequencer.submit(entry(0))
+    done.wait(5)
+
+    async def wait_for(ticket):
+        return await ticket
+
+    assert asyncio.run(wait_for(done)) == 0
+    store.error = StorageUnavailableError("disk full")
+    with pytest.raises(StorageUnavailableError):
+        asyncio.run(wait_for(sequencer.submit(entry(1))))
+
+
+def test_who_gives_up_harms_nobody(store, sequencer):
+    """One waiter is cancelled, another's loop is closed before the commit: the log goes on, and the third gets its index."""
+    first = stalled(store, sequencer)
+
+    async def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.ensure_future(as_coroutine(first)), 0.01)
+
+    async def as_coroutine(ticket):
+        return await ticket
+
+    async def abandon() -> None:
+        task = asyncio.ensure_future(as_coroutine(sequencer.submit(entry(1))))
+        await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(give_up())
+    asyncio.run(abandon())
+    third = sequencer.submit(entry(2))
+    store.gate.set()
+    assert first.wait(5) == 0
+    assert third.wait(5) == 2
+    assert store.count() == 3, "an entry whose waiter went away is committed all the same"
+
+
+def test_waiting_with_a_timeout(store, sequencer):
+    ticket = stalled(store, sequencer)
+    with pytest.raises(OutcomeUnknownError, match="it still may be"):
+        ticket.wait(0.01)
+    store.gate.set()
+    assert ticket.wait(5) == 0, "the answer comes when it is there"
+
+
+def test_close_commits_what_waits(store):
+    sequencer = Sequencer(store, seal, lambda _: None)
+    first = stalled(store, sequencer)
+    rest = [sequencer.submit(entry(number)) for number in range(1, 50)]
+    closing = threading.Thread(target=sequencer.close)
+    closing.start()
+    time.sleep(0.02)
+    with pytest.raises(StorageUnavailableError, match="closed"):
+        sequencer.submit(entry(50))
+    assert closing.is_alive(), "close did not wait for the store"
+    store.gate.set()
+    closing.join(5)
+    assert [ticket.wait(0) for ticket in (first, *rest)] == list(range(50))
+    assert store.count() == 50
+    sequencer.close()
+
+
+def test_nothing_is_released_before_it_is_durable(store, sequencer):
+    ticket = stalled(store, sequencer)
+    for _ in range(3):
+        with pytest.raises(ApostilleError):
+            ticket.wait(0.005)
+        assert store.count() == 0
+    store.gate.set()
+    assert ticket.wait(5) == 0
+    assert store.count() == 1
