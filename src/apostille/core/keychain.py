@@ -102,13 +102,16 @@ def read_certificate(said: Statement, index: int, digest: bytes, issuer: Certifi
     if fields["issuer"] != issuer.digest.hex() or issuer.index >= index:
         raise PolicyError("a key names an issuer that is not the earlier statement which certifies its signer")
     made = _certificate(said, index, digest)
-    by_keeper = issuer.held_by == "keeper" and issuer.may_certify and not made.may_certify
+    is_keeper = issuer.usage == "statement" and issuer.held_by == "keeper"
+    by_keeper = is_keeper and issuer.may_certify and not made.may_certify
     may = issuer.usage == "root" or (by_keeper and made.usage == "statement" and made.held_by in {"agent", "gateway"})
     if not may or made.usage == "root":
         raise PolicyError(f"a {issuer.held_by or issuer.usage} key may not certify a {made.held_by or made.usage} key")
     # Times are text of one length and form, so they compare as text.
     if made.not_before < issuer.not_before or made.not_after > issuer.not_after or made.not_before > made.not_after:
         raise PolicyError("the life of a key is not inside its issuer's")
+    if not issuer.not_before <= fields["captured_at"] <= issuer.not_after:
+        raise PolicyError("a key is certified outside its issuer's life")
     return made
 
 

@@ -53,13 +53,7 @@ def build_bundle(reader: Reader, signed: SignedCheckpoint, log: note.VerifierKey
 
 
 def build_receipt(
-    reader: Reader,
-    vault: Vault,
-    signed: SignedCheckpoint,
-    log: note.VerifierKey,
-    index: int,
-    *,
-    since: int | None = None,
+    reader: Reader, vault: Vault, signed: SignedCheckpoint, log: note.VerifierKey, index: int, *, since: int | None = None
 ) -> bytes:
     """Write the published receipt of a leaf.
 

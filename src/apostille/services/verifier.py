@@ -23,13 +23,7 @@ from apostille.core.merkle import check_consistency, check_inclusion, leaf_hash
 from apostille.core.policy import NO_QUORUM, Policy, VerifiedCheckpoint, open_checkpoint
 from apostille.core.receipt import KeyProof, PendingReceipt, Receipt, parse_receipt
 from apostille.core.statement import Statement, parse_statement
-from apostille.errors import (
-    DigestMismatchError,
-    IncompleteError,
-    MalformedError,
-    PolicyError,
-    UntrustedError,
-)
+from apostille.errors import DigestMismatchError, IncompleteError, MalformedError, PolicyError, UntrustedError
 from apostille.services.examination import Examination
 
 HEAD_NOT_COMPARED = "head not compared: only a remembered head or --log can show that history was not rewritten"

@@ -7,7 +7,10 @@ name holds either the old bytes or the new ones.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from apostille.errors import StorageUnavailableError
@@ -38,6 +41,24 @@ def make_folder(path: Path, *, mode: int = 0o777) -> None:
         raise StorageUnavailableError(f"{path} can't be made: {error.strerror}") from error
 
 
+@contextlib.contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """Let one process, or one thread, at a time change what is in a folder.
+
+    Raises:
+        StorageUnavailableError: There is no such folder.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StorageUnavailableError(f"{path} can't be opened: {error.strerror}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     """Give ``path`` the content ``data``, atomically and durably.
 
@@ -46,7 +67,7 @@ def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     """
     if not path.name:
         raise StorageUnavailableError(f"{path} can't be written: it names a folder")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         try:

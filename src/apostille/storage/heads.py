@@ -43,13 +43,15 @@ class FolderHeadMemory:
         Raises:
             RollbackError: A larger head, or another root of the same size, is remembered.
         """
-        known = self.recall(checkpoint.origin)
-        if known == checkpoint:
-            return
-        if known is not None and known.size >= checkpoint.size:
-            raise RollbackError(
-                f"a head of size {known.size} is remembered for {checkpoint.origin}; size {checkpoint.size} can't replace it",
-                evidence=(format_checkpoint(known), format_checkpoint(checkpoint)),
-            )
         files.make_folder(self._folder, mode=files.PRIVATE_FOLDER)
-        files.replace_file(self._path(checkpoint.origin), format_checkpoint(checkpoint))
+        # A keeper and an auditor may both write: without the lock the slower one could make the size fall.
+        with files.locked_folder(self._folder):
+            known = self.recall(checkpoint.origin)
+            if known == checkpoint:
+                return
+            if known is not None and known.size >= checkpoint.size:
+                raise RollbackError(
+                    f"a head of size {known.size} is remembered for {checkpoint.origin}; size {checkpoint.size} can't replace it",
+                    evidence=(format_checkpoint(known), format_checkpoint(checkpoint)),
+                )
+            files.replace_file(self._path(checkpoint.origin), format_checkpoint(checkpoint))

@@ -24,12 +24,4 @@ from apostille.core.canon.findings import Finding, format_findings
 from apostille.core.canon.profiles import profile_id
 from apostille.core.canon.stream import Canonical, Canonicalizer, canonicalize
 
-__all__ = [
-    "Canonical",
-    "Canonicalizer",
-    "Finding",
-    "apply_edits",
-    "canonicalize",
-    "format_findings",
-    "profile_id",
-]
+__all__ = ["Canonical", "Canonicalizer", "Finding", "apply_edits", "canonicalize", "format_findings", "profile_id"]

@@ -223,14 +223,7 @@ class Ledger:
         self._value_is_report = self._is_report or is_report
 
     def record(
-        self,
-        code: str,
-        act: str,
-        position: int,
-        length: int,
-        was: Sequence[int] = (),
-        now: Sequence[int] = (),
-        count: int = 1,
+        self, code: str, act: str, position: int, length: int, was: Sequence[int] = (), now: Sequence[int] = (), count: int = 1
     ) -> None:
         """Take one finding.
 

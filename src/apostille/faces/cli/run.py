@@ -69,11 +69,7 @@ def run_program(terminal: Terminal, command: list[str], *, agent: str | None, pr
         signals = _Signals()
         with signals.held():
             chain = keeper.open_run(
-                agent=agent or Path(words[0]).name,
-                on_behalf_of=principal,
-                held_by="gateway",
-                isolation="none",
-                opening=opening,
+                agent=agent or Path(words[0]).name, on_behalf_of=principal, held_by="gateway", isolation="none", opening=opening
             )
             chain.opened.committed(_TIMEOUT_SECONDS)
             try:

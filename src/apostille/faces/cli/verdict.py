@@ -115,12 +115,7 @@ def _show_audit(show: Callable[[str], None], audit: Audit) -> None:
 
 
 def _as_json(
-    target: str,
-    word: str,
-    code: int,
-    examination: Examination,
-    receipt: VerifiedReceipt | None,
-    audit: Audit | None,
+    target: str, word: str, code: int, examination: Examination, receipt: VerifiedReceipt | None, audit: Audit | None
 ) -> dict[str, Any]:
     value: dict[str, Any] = {
         "target": target,

@@ -71,13 +71,7 @@ class Gateway:
     """
 
     def __init__(
-        self,
-        source: RunSource,
-        upstream: Upstream,
-        receipts: Receipts,
-        *,
-        public_url: str,
-        limits: wire.Limits | None = None,
+        self, source: RunSource, upstream: Upstream, receipts: Receipts, *, public_url: str, limits: wire.Limits | None = None
     ) -> None:
         self._source = source
         self._upstream = upstream

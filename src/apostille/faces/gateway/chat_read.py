@@ -14,13 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apostille.core import strict
-from apostille.errors import (
-    CanonicalizationError,
-    MalformedError,
-    MalformedJsonError,
-    TooLargeError,
-    UnavailableError,
-)
+from apostille.errors import CanonicalizationError, MalformedError, MalformedJsonError, TooLargeError, UnavailableError
 from apostille.faces.gateway import sse, wire
 
 SPEC = "chat.completion"
@@ -38,12 +32,7 @@ _FUNCTION = frozenset({"name", "arguments"})
 _USAGE_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _USAGE_DETAILS = {
     "prompt_tokens_details": ("cached_tokens", "audio_tokens"),
-    "completion_tokens_details": (
-        "reasoning_tokens",
-        "audio_tokens",
-        "accepted_prediction_tokens",
-        "rejected_prediction_tokens",
-    ),
+    "completion_tokens_details": ("reasoning_tokens", "audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens"),
 }
 
 

@@ -25,12 +25,7 @@ PIECE_CHARACTERS = 1024
 def write_body(reading: Reading, receipt: dict[str, Any]) -> bytes:
     """Write the JSON body of a whole answer."""
     choices = [
-        {
-            "index": choice.index,
-            "message": _message(choice),
-            "logprobs": None,
-            "finish_reason": choice.finish_reason,
-        }
+        {"index": choice.index, "message": _message(choice), "logprobs": None, "finish_reason": choice.finish_reason}
         for choice in reading.choices
     ]
     value = {**_head(reading, "chat.completion"), "choices": choices}

@@ -261,11 +261,7 @@ class Exchange:
 
 def _content(media_type: str, body: bytes) -> list[tuple[bytes, bytes]]:
     name = media_type.encode("ascii") + (b"; charset=utf-8" if media_type == chat.EVENT_STREAM else b"")
-    return [
-        (b"content-type", name),
-        (b"content-length", str(len(body)).encode("ascii")),
-        (b"cache-control", b"no-store"),
-    ]
+    return [(b"content-type", name), (b"content-length", str(len(body)).encode("ascii")), (b"cache-control", b"no-store")]
 
 
 async def _apart(data: bytes, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

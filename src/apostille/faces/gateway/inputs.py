@@ -26,14 +26,7 @@ if TYPE_CHECKING:
 SPEC = "chat.completions request"
 MAX_KNOWN = 65_536
 _SLICE = 32
-_KINDS = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "agent",
-    "tool": "tool",
-    "function": "tool",
-}
+_KINDS = {"system": "system", "developer": "system", "user": "user", "assistant": "agent", "tool": "tool", "function": "tool"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,10 +102,7 @@ class GatewayServer:
         async with Upstream(self._upstream, response_bytes=self._limits.response_bytes) as upstream:
             gateway = Gateway(self._source, upstream, self._receipts, public_url=self._url, limits=self._limits)
             server = _Server(_config(gateway), self._ready.set)
-            helpers = [
-                asyncio.create_task(self._sweep()),
-                asyncio.create_task(self._drain(gateway, server, self._stopping)),
-            ]
+            helpers = [asyncio.create_task(self._sweep()), asyncio.create_task(self._drain(gateway, server, self._stopping))]
             try:
                 await server.serve(sockets=[self._sock])
             finally:

@@ -23,16 +23,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 120.0
-_UP = frozenset(
-    {
-        "accept",
-        "idempotency-key",
-        "openai-beta",
-        "openai-organization",
-        "openai-project",
-        "user-agent",
-    }
-)
+_UP = frozenset({"accept", "idempotency-key", "openai-beta", "openai-organization", "openai-project", "user-agent"})
 _KEYS_UP = frozenset({"authorization", "api-key", "x-api-key"})
 _DOWN = re.compile(r"x-request-id|x-ratelimit-(?:limit|remaining|reset)-(?:requests|tokens)")
 _VALUE_DOWN = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -109,10 +100,7 @@ class Upstream:
             total=None, sock_connect=self.settings.connect_seconds, sock_read=self.settings.idle_seconds
         )
         self._session = aiohttp.ClientSession(
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            connector=aiohttp.TCPConnector(limit=0),
-            timeout=timeout,
+            auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar(), connector=aiohttp.TCPConnector(limit=0), timeout=timeout
         )
         return self
 

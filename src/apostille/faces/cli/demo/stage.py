@@ -200,9 +200,7 @@ class Stage:
         """
         words = f"apostille verify {target.name}" + (f" --log {log.name}" if log else "")
         recorder = self.run(
-            machine,
-            words,
-            lambda it: verify_targets(it, [str(target)], artifact=None, log=str(log) if log else None, trust=None),
+            machine, words, lambda it: verify_targets(it, [str(target)], artifact=None, log=str(log) if log else None, trust=None)
         )
         found, code = recorder.documents[0], recorder.documents[-1]["exit"]
         reasons = tuple(failure["message"] for failure in found["failures"])
