@@ -36,7 +36,12 @@ def test_core_raises_from_the_one_tree(path):
     """Errors of ours, or ``ValueError``, ``RuntimeError`` for misuse (``ValueError`` also inside a parser that turns it into one of ours); nothing else."""
     from apostille import errors
 
-    allowed = {name for name in vars(errors) if name.endswith("Error")} | {"ValueError", "RuntimeError", "AssertionError", "InvalidSignature"}
+    allowed = {name for name in vars(errors) if name.endswith("Error")} | {
+        "ValueError",
+        "RuntimeError",
+        "AssertionError",
+        "InvalidSignature",
+    }
     assert raised(ast.parse(path.read_text(encoding="utf-8"))) <= allowed
 
 

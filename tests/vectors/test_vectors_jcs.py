@@ -12,13 +12,7 @@ from apostille.core import strict
 from apostille.errors import MalformedJsonError
 
 JCS = folder("jcs")
-OUTSIDE = {
-    "arrays": "null",
-    "french": "ASCII",
-    "structures": "number",
-    "values": "number",
-    "weird": "ASCII",
-}
+OUTSIDE = {"arrays": "null", "french": "ASCII", "structures": "number", "values": "number", "weird": "ASCII"}
 
 
 def test_files():

@@ -38,12 +38,7 @@ MEMBERS = [(path, name) for path, found in objects(VALUE) for name in found]
 def test_round_trip():
     read = bundle.parse_bundle(VALUE)
     assert read.envelope == example().envelopes[4]
-    assert (read.index, read.leaf, read.hashes, read.note) == (
-        4,
-        example().leaves[4],
-        example().proof(4),
-        example().note,
-    )
+    assert (read.index, read.leaf, read.hashes, read.note) == (4, example().leaves[4], example().proof(4), example().note)
     again = bundle.format_bundle(
         read.envelope, read.leaf, read.index, read.hashes, read.note, LOG, example().checkpoint.root_hash, 6
     )

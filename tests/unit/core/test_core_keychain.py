@@ -163,6 +163,8 @@ def test_may_certify(by, changes):
         (issuer(usage="statement", held_by="agent", may_certify=True), {"held_by": "agent"}),
         (issuer(usage="statement", held_by="gateway", may_certify=True), {"held_by": "agent"}),
         (issuer(usage="erasure"), {"held_by": "agent"}),
+        (issuer(usage="erasure", held_by="keeper", may_certify=True), {"held_by": "agent"}),
+        (issuer(usage="log", held_by="keeper", may_certify=True), {"held_by": "agent"}),
         (issuer(usage="log"), {"held_by": "agent"}),
     ],
 )
@@ -207,6 +209,15 @@ def test_life_is_inside_the_issuers(begin, end):
         certificate({"not_before": begin, "not_after": end})
 
 
+@pytest.mark.parametrize("when", ["2026-11-24T02:59:59.999Z", "2027-11-24T03:00:00.001Z", NEVER])
+def test_certified_in_the_issuers_life(when):
+    """An expired keeper key certifies nobody, however short the life that it grants."""
+    with pytest.raises(PolicyError, match="outside its issuer's life"):
+        certificate({"captured_at": when, "held_by": "agent"}, by=BY_KEEPER)
+    for good in (NOW, LATER):
+        assert certificate({"captured_at": good, "held_by": "agent"}, by=BY_KEEPER).held_by == "agent"
+
+
 def test_life_of_one_moment():
     assert certificate({"not_before": LATER, "not_after": LATER}).not_before == LATER
 
@@ -249,13 +260,7 @@ def test_signed_before_certified(index):
 
 @pytest.mark.parametrize(
     ("when", "holds"),
-    [
-        ("2026-11-24T02:59:59.999Z", False),
-        (NOW, True),
-        (LATER, True),
-        ("2027-11-24T03:00:00.001Z", False),
-        (NEVER, False),
-    ],
+    [("2026-11-24T02:59:59.999Z", False), (NOW, True), (LATER, True), ("2027-11-24T03:00:00.001Z", False), (NEVER, False)],
 )
 def test_signed_in_its_life(when, holds):
     spoken = read(predicates.OUTPUT, {"captured_at": when})

@@ -10,13 +10,7 @@ from tests.unit.core.core_kit import LOG, LOG_06, LOG_ED, LOG_PQ, ORIGIN, exampl
 
 from apostille.core import checkpoint, keys, note
 from apostille.core.policy import Group, Policy, open_checkpoint, parse_policy
-from apostille.errors import (
-    InvalidSignatureError,
-    MalformedCheckpointError,
-    MalformedError,
-    MalformedNoteError,
-    UntrustedError,
-)
+from apostille.errors import InvalidSignatureError, MalformedCheckpointError, MalformedError, MalformedNoteError, UntrustedError
 
 PRIVATE = {name: keys.Ed25519Key(seed(name)) for name in ("w1", "w2", "w3")}
 KEYS = {name: note.VerifierKey(f"witness.example/{name}", note.COSIGNATURE, key.public) for name, key in PRIVATE.items()}
