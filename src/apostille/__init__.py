@@ -30,20 +30,13 @@ if TYPE_CHECKING:
     from apostille.faces.sdk import verify as verify
     from apostille.services.verifier import VerifiedReceipt as VerifiedReceipt
 
-_LAZY = {
-    "Apostille": ("faces.sdk", "Apostille"),
-    "ApostilleError": ("errors", "ApostilleError"),
-    "Canonical": ("core.canon", "Canonical"),
-    "Finding": ("core.canon", "Finding"),
-    "IncompleteError": ("errors", "IncompleteError"),
-    "MalformedError": ("errors", "MalformedError"),
-    "UntrustedError": ("errors", "UntrustedError"),
-    "VerificationError": ("errors", "VerificationError"),
-    "VerifiedReceipt": ("services.verifier", "VerifiedReceipt"),
-    "canonicalize": ("core.canon", "canonicalize"),
-    "open": ("faces.sdk", "open_store"),
-    "verify": ("faces.sdk", "verify"),
+_MODULES = {
+    "core.canon": "Canonical Finding canonicalize",
+    "errors": "ApostilleError IncompleteError MalformedError UntrustedError VerificationError",
+    "faces.sdk": "Apostille open verify",
+    "services.verifier": "VerifiedReceipt",
 }
+_LAZY = {name: module for module, names in _MODULES.items() for name in names.split()}
 __all__ = sorted(_LAZY)  # noqa: PLE0605 - made from the one table
 
 
@@ -51,5 +44,4 @@ def __getattr__(name: str) -> Any:
     """Load a public name on first use."""
     if name not in _LAZY:
         raise AttributeError(f"module 'apostille' has no attribute {name!r}")
-    module, attribute = _LAZY[name]
-    return getattr(import_module(f"apostille.{module}"), attribute)
+    return getattr(import_module(f"apostille.{_LAZY[name]}"), "open_store" if name == "open" else name)

@@ -125,7 +125,7 @@ class Reader(Protocol):
     """Reading a store. What it returns is unverified: whoever reads for a verdict recomputes."""
 
     def head(self) -> Head:
-        """Return the committed head."""
+        """Return the committed head; ``VerificationError`` where its row is gone or contradicts itself."""
         ...
 
     def checkpoint(self) -> SignedCheckpoint | None:
@@ -149,7 +149,11 @@ class Reader(Protocol):
         ...
 
     def hashes(self, level: int, start: int, count: int) -> Sequence[bytes]:
-        """Return ``count`` stored hashes of a level (0: leaves; L: complete subtrees of 256**L leaves)."""
+        """Return ``count`` stored hashes of a level (0: leaves; L: complete subtrees of 256**L leaves).
+
+        Raises:
+            VerificationError: Some are not there: the store was altered.
+        """
         ...
 
     def index_of_receipt(self, receipt_id: bytes) -> int | None:

@@ -16,7 +16,7 @@ import pytest
 
 from apostille.core.merkle import leaf_hash
 from apostille.core.tree import EMPTY, Growth, Head, append_leaves, head_at, root_at
-from apostille.errors import ApostilleError, ConflictError, MalformedError, NotFoundError
+from apostille.errors import ApostilleError, ConflictError, NotFoundError, VerificationError
 from apostille.ports import Record, SealedOpening, SignedCheckpoint, Store
 from apostille.storage.memory import MemoryStore
 from apostille.storage.sqlite import SqliteStore
@@ -111,7 +111,7 @@ def test_an_empty_store(store):
     assert store.index_of_receipt(bytes(16)) is None
     with pytest.raises(NotFoundError, match="leaf 0"):
         store.record(0)
-    with pytest.raises(MalformedError, match="missing"):
+    with pytest.raises(VerificationError, match="missing"):
         store.hashes(0, 0, 1)
 
 
@@ -151,7 +151,7 @@ def test_head_and_hashes_at_tile_borders(store, size):
     complete = [naive_root(leaves[i : i + 256]) for i in range(0, size - size % 256, 256)]
     assert list(store.hashes(1, 0, len(complete))) == complete
     for level, start, count in ((0, 0, size + 1), (0, size, 1), (1, len(complete), 1), (2, 0, 1)):
-        with pytest.raises(MalformedError, match="missing"):
+        with pytest.raises(VerificationError, match="missing"):
             store.hashes(level, start, count)
 
 
@@ -181,7 +181,7 @@ def test_a_missing_row_is_not_there(kind, tmp_path):
         with pytest.raises(NotFoundError):
             store.record(index)
     for start, count in ((0, 1), (0, 1100), (500, 20), (1099, 1)):
-        with pytest.raises(MalformedError, match="missing"):
+        with pytest.raises(VerificationError, match="missing"):
             store.hashes(0, start, count)
     assert list(store.hashes(0, 4, 500)) == [r.leaf_hash for r in records[4:504]]
     store.close()

@@ -55,7 +55,7 @@ class Zygote:
     """Starts processes quickly; see ``zygote.py``."""
 
     def __init__(self) -> None:
-        mine, theirs = socket.socketpair()
+        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # a request is one message, whatever its size
         script = str(Path(__file__).with_name("zygote.py"))
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
         self._process = subprocess.Popen(
@@ -63,19 +63,17 @@ class Zygote:
         )
         theirs.close()
         self._channel = mine
-        self._answers = mine.makefile("rb")
 
     def start(self, request: dict[str, Any], streams: tuple[Any, Any, Any]) -> int:
         """Start a child and return its process id; ``wait`` has to follow."""
         socket.send_fds(self._channel, [json.dumps(request).encode()], [s.fileno() for s in streams])
-        return int(self._answers.readline())
+        return int(self._channel.recv(64))
 
     def wait(self) -> int:
         """Return the exit code of the child, negative for a signal."""
-        return os.waitstatus_to_exitcode(int(self._answers.readline()))
+        return os.waitstatus_to_exitcode(int(self._channel.recv(64)))
 
     def close(self) -> None:
-        self._answers.close()
         self._channel.close()
         assert self._process.wait(30) == 0
 

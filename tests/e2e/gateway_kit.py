@@ -20,7 +20,7 @@ import openai_upstream as sim
 
 from apostille import wiring
 from apostille.core import predicates
-from apostille.core.commitment import split_opening
+from apostille.core.opening import split_opening
 from apostille.core.statement import Statement, parse_statement
 from apostille.faces.gateway.server import GatewayServer
 from apostille.faces.gateway.sessions import SingleRun

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.simulators.world import CountingRandom, FixedClock, MemoryHeads, MemorySink
 
 from apostille import wiring
 from apostille.core import keys, note
@@ -34,6 +33,7 @@ from apostille.services.keeper import Keeper, KeeperParts
 from apostille.services.publisher import LogSigner
 from apostille.storage.memory import MemoryStore
 from apostille.storage.vault import MemoryVault
+from tests.simulators.world import CountingRandom, FixedClock, MemoryHeads, MemorySink
 
 main = importlib.import_module("apostille.faces.cli.main")
 SIZE = 27  # 2 founding leaves, 1 key, 2 runs of 12

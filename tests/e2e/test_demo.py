@@ -17,13 +17,13 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.simulators import openai_upstream as sim
 
 from apostille.errors import ConflictError, RollbackError, StorageUnavailableError, UnavailableError
 from apostille.faces.cli.demo import attacks, demo
 from apostille.faces.cli.demo.model import LETTERS
 from apostille.faces.cli.terminal import Terminal
 from apostille.faces.cli.verify import verify_targets
+from tests.simulators import openai_upstream as sim
 
 APOSTILLE = [sys.executable, "-c", "from apostille.faces.cli import main; main()"]
 HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\U000e0000-\U000e01ef]")

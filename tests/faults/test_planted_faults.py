@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import pytest
 from faulty import WRITES, Fault, Faulty, Ledger, WatchedSigner
-from tests.simulators.world import FixedClock, World, seed
 
 from apostille.adapters.system import SystemRandom
 from apostille.core import keys, note, tiles
@@ -30,6 +29,7 @@ from apostille.storage.heads import FolderHeadMemory
 from apostille.storage.sqlite import SqliteStore
 from apostille.storage.tiles import TileFolder
 from apostille.storage.vault import FileVault
+from tests.simulators.world import FixedClock, World, seed
 
 BASE = 250
 WORLD = World()

@@ -21,8 +21,8 @@ sys.path.insert(0, str(foreign.REPO / "tests" / "simulators"))
 import openai_upstream as sim  # noqa: F401 - for the tests
 
 from apostille import wiring
-from apostille.core.commitment import SALT_BYTES
 from apostille.core.keys import public_pem
+from apostille.core.opening import SALT_BYTES
 from apostille.core.statement import Statement, parse_statement
 from apostille.services.vault import open_record
 

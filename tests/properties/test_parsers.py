@@ -16,21 +16,22 @@ import pytest
 import rfc8785
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests.unit.core import core_kit as kit
 
 from apostille.core import (
     bundle,
     checkpoint,
-    commitment,
     dsse,
     entry,
+    evidence,
     keys,
     note,
+    opening,
     policy,
     predicates,
     proof,
     receipt,
     sealing,
+    signatures,
     statement,
     strict,
     tiles,
@@ -38,6 +39,7 @@ from apostille.core import (
 )
 from apostille.core.digest import sha256
 from apostille.errors import ApostilleError, MalformedError
+from tests.unit.core import core_kit as kit
 
 settings.register_profile(
     "parsers", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -50,7 +52,7 @@ POLICY_06 = policy.parse_policy(
     f"log {note.format_vkey(kit.LOG)}\nwitness pq {note.format_vkey(kit.LOG_06)}\nquorum pq\n".encode()
 )
 PROOF = proof.format_proof(proof.LogProof(4, EXAMPLE.proof(4), EXAMPLE.note))
-PENDING = receipt.format_pending(receipt.PendingReceipt(EXAMPLE.envelopes[4], 4, kit.AGENT.spki))
+PENDING = evidence.format_pending(receipt.PendingReceipt(EXAMPLE.envelopes[4], 4, kit.AGENT.spki))
 TRUST_FILE = f"# comment\nlog {note.format_vkey(kit.LOG)} https://log.example/\nwitness w {note.format_vkey(kit.LOG_06)}\ngroup g all w\nquorum g\n".encode()
 BUNDLE_BYTES = strict.canonical_json(EXAMPLE.bundle_value())
 
@@ -88,7 +90,7 @@ PARSERS: dict[str, tuple[Callable[[bytes], Any], bytes, Writer]] = {
     "opened note": (lambda data: policy.open_checkpoint(data, POLICY_06), EXAMPLE.note, None),
     "tlog-proof": (proof.parse_proof, PROOF, proof.format_proof),
     "entry": (entry.parse_entry, EXAMPLE.leaves[4], entry.format_entry),
-    "envelope": (json_envelope, strict.canonical_json(EXAMPLE.envelopes[4].as_json()), None),
+    "envelope": (json_envelope, strict.canonical_json(evidence.envelope_json(EXAMPLE.envelopes[4])), None),
     "bundle": (json_bundle, BUNDLE_BYTES, None),
     "receipt": (receipt.parse_receipt, EXAMPLE.receipt(), None),
     "pending receipt": (receipt.parse_receipt, PENDING, None),
@@ -109,10 +111,10 @@ PARSERS: dict[str, tuple[Callable[[bytes], Any], bytes, Writer]] = {
         tiles.format_entry_bundle,
     ),
     "hash tile": (lambda data: tiles.parse_hash_tile(data, 2), bytes(64), b"".join),
-    "opening": (commitment.split_opening, bytes(32) + b"content", b"".join),
-    "spki": (keys.key_details, kit.AGENT.spki, None),
-    "signature": (lambda data: keys.verify_statement_signature(kit.AGENT.spki, data, b"m"), kit.AGENT.sign(b"m"), None),
-    "signer": (lambda data: keys.verify_statement_signature(data, kit.AGENT.sign(b"m"), b"m"), kit.AGENT.spki, None),
+    "opening": (opening.split_opening, bytes(32) + b"content", b"".join),
+    "spki": (signatures.key_details, kit.AGENT.spki, None),
+    "signature": (lambda data: signatures.verify_statement_signature(kit.AGENT.spki, data, b"m"), kit.AGENT.sign(b"m"), None),
+    "signer": (lambda data: signatures.verify_statement_signature(data, kit.AGENT.sign(b"m"), b"m"), kit.AGENT.spki, None),
     "private key": (keys.StatementKey.from_pem, kit.AGENT.to_pem(), lambda key: key.to_pem()),
     "sealed": (
         lambda data: sealing.unseal(bytes(32), 0, b"d", data),
@@ -438,9 +440,9 @@ def test_entry_round_trip(digest, signature, spki, details):
 @given(payload=st.binary(max_size=100), keyid=HASHES, signature=st.binary(max_size=80), index=st.integers(0, 2**53 - 1))
 def test_envelope_and_pending_round_trip(payload, keyid, signature, index):
     envelope = dsse.Envelope(payload, strict.base64_text(keyid), signature)
-    assert dsse.parse_envelope(envelope.as_json()) == envelope
+    assert dsse.parse_envelope(evidence.envelope_json(envelope)) == envelope
     pending = receipt.PendingReceipt(envelope, index, payload)
-    assert receipt.parse_receipt(receipt.format_pending(pending)) == pending
+    assert receipt.parse_receipt(evidence.format_pending(pending)) == pending
 
 
 @settings(PROFILE)
@@ -459,7 +461,7 @@ def test_pae_is_injective(one, two, kind, other):
 )
 def test_receipt_round_trip(index, hashes, salt, attributes, head):
     made = [receipt.KeyProof(index, EXAMPLE.envelopes[0], kit.ROOT.spki, tuple(hashes))]
-    data = receipt.format_receipt(EXAMPLE.bundle_value(), made, salt=salt, attributes=attributes, head=head)
+    data = evidence.format_receipt(EXAMPLE.bundle_value(), made, salt=salt, attributes=attributes, head=head)
     read = receipt.parse_receipt(data)
     assert isinstance(read, receipt.Receipt)
     assert (list(read.keys), read.salt, read.attributes, read.head) == (made, salt, attributes, head)
@@ -494,7 +496,7 @@ def test_edge_round_trip(edge):
 @settings(PROFILE)
 @given(dek=HASHES, kek=HASHES, openings=st.lists(st.binary(max_size=40), max_size=4))
 def test_sealing_round_trip(dek, kek, openings):
-    pairs = [(sha256(opening), opening) for opening in openings]
+    pairs = [(sha256(opening), opening) for each_opening in openings]
     for place, (sealed, (digest, opening)) in enumerate(zip(sealing.seal(dek, pairs), pairs, strict=True)):
         assert sealing.unseal(dek, place, digest, sealed) == opening
     assert sealing.unwrap(kek, sealing.wrap(kek, dek)) == dek

@@ -11,11 +11,11 @@ import json
 import random
 
 import pytest
-from tests.simulators.world import World
 
 from apostille.core import note as notes
 from apostille.errors import ApostilleError
 from apostille.services.verifier import verify_receipt
+from tests.simulators.world import World
 
 ARTIFACT = b"The refund is 42 EUR.\n"
 FLIPS = 1_000

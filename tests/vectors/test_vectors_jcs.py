@@ -6,10 +6,10 @@ import json
 
 import pytest
 import rfc8785
-from tests.vectors.vectors_kit import folder
 
 from apostille.core import strict
 from apostille.errors import MalformedJsonError
+from tests.vectors.vectors_kit import folder
 
 JCS = folder("jcs")
 OUTSIDE = {"arrays": "null", "french": "ASCII", "structures": "number", "values": "number", "weird": "ASCII"}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.vectors.vectors_kit import folder, load, unb64
 
 from apostille.core import merkle
 from apostille.core.digest import sha256
 from apostille.errors import ConsistencyError, InclusionError
+from tests.vectors.vectors_kit import folder, load, unb64
 
 MERKLE = folder("merkle")
 

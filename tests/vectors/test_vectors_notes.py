@@ -6,11 +6,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests.vectors.vectors_kit import folder, load, unb64
 
-from apostille.core import checkpoint, dsse, keys, note
+from apostille.core import checkpoint, dsse, note, signatures
 from apostille.core.policy import parse_policy
 from apostille.errors import InvalidSignatureError, MalformedCheckpointError, MalformedError, MalformedNoteError
+from tests.vectors.vectors_kit import folder, load, unb64
 
 NOTES = folder("notes")
 CASES = load(NOTES / "signed-note.json")
@@ -41,7 +41,7 @@ def verdict(case) -> tuple[str, list[str]]:
         if not named or line.name in verified:  # Go drops further lines of a key that has verified
             continue
         try:
-            keys.verify_ed25519(named[0].public, line.field, read.text, key_name=line.name)
+            signatures.verify_ed25519(named[0].public, line.field, read.text, key_name=line.name)
         except InvalidSignatureError:
             return "invalid-signature", []
         verified.append(line.name)
@@ -87,7 +87,7 @@ def test_dsse():
     spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     raw = unb64(case["sig_raw_r_s_base64"])
     signature = encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
-    keys.verify_statement_signature(spki, signature, encoded)
+    signatures.verify_statement_signature(spki, signature, encoded)
     for wrong in (raw, signature[:-1] + bytes((signature[-1] ^ 1,))):
         with pytest.raises(InvalidSignatureError):
-            keys.verify_statement_signature(spki, wrong, encoded)
+            signatures.verify_statement_signature(spki, wrong, encoded)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.vectors.vectors_kit import folder
 
-from apostille.core import bundle, checkpoint, dsse, entry, keys, merkle, note, proof, statement, strict, tiles, tree
+from apostille.core import bundle, checkpoint, dsse, entry, keys, merkle, note, proof, signatures, statement, strict, tiles, tree
 from apostille.core.digest import sha256
 from apostille.core.policy import open_checkpoint, parse_policy
 from apostille.errors import MalformedError, UnsupportedVersionError
+from tests.vectors.vectors_kit import folder
 
 SAMPLE = folder("sample-700")
 SIZE = 700
@@ -87,7 +87,7 @@ def test_entry_123():
     assert found.pae_digest == sha256(data("x.pae"))
     assert found.signature == data("x.sig")
     assert keys.public_pem(found.spki) == data("agent.pem")
-    keys.verify_statement_signature(found.spki, found.signature, data("x.pae"))
+    signatures.verify_statement_signature(found.spki, found.signature, data("x.pae"))
 
 
 def test_tlog_proof():
@@ -103,7 +103,7 @@ def test_bundle():
     found = bundle.parse_bundle(value)
     signer = entry.parse_entry(found.leaf).spki
     root = tree.root_at(SIZE, read)
-    assert found.redundant == bundle.derive_redundant(keys.key_id(signer), LOG, 123, root, SIZE)
+    assert found.redundant == bundle.derive_redundant(signatures.key_id(signer), LOG, 123, root, SIZE)
     assert dsse.pae(found.envelope.unverified_payload) == data("x.pae")
     assert found.leaf == data("x.leaf")
 

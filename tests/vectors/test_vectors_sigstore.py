@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.vectors.vectors_kit import folder
 
 from apostille.core import bundle, receipt, strict
 from apostille.errors import MalformedError
+from tests.vectors.vectors_kit import folder
 
 CASES = folder("sigstore-conformance/bundle-verify")
 BUNDLES = sorted(CASES.glob("*/bundle.sigstore.json"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.vectors.vectors_kit import folder
 
 from apostille.core import merkle, tiles, tree
 from apostille.core.policy import open_checkpoint, parse_policy
 from apostille.errors import InvalidSignatureError
+from tests.vectors.vectors_kit import folder
 
 LOG = folder("tessera-log")
 VKEY = "example.com/log/testdata+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.vectors.vectors_kit import folder, load
 
-from apostille.core import keys
+from apostille.core import signatures
 from apostille.errors import ApostilleError, InvalidSignatureError
+from tests.vectors.vectors_kit import folder, load
 
 WYCHEPROOF = folder("wycheproof")
 
@@ -41,7 +41,7 @@ def test_ecdsa_p256_der():
 
     def accept(group, signature, message):
         nonlocal longest
-        found = is_accepted(lambda: keys.verify_statement_signature(bytes.fromhex(group["publicKeyDer"]), signature, message))
+        found = is_accepted(lambda: signatures.verify_statement_signature(bytes.fromhex(group["publicKeyDer"]), signature, message))
         longest = max(longest, len(signature)) if found else longest
         return found
 
@@ -52,8 +52,8 @@ def test_ecdsa_p256_der():
 def test_ed25519():
     def accept(group, signature, message):
         spki, public = bytes.fromhex(group["publicKeyDer"]), bytes.fromhex(group["publicKey"]["pk"])
-        by_spki = is_accepted(lambda: keys.verify_statement_signature(spki, signature, message))
-        assert by_spki == is_accepted(lambda: keys.verify_ed25519(public, signature, message, key_name="k"))
+        by_spki = is_accepted(lambda: signatures.verify_statement_signature(spki, signature, message))
+        assert by_spki == is_accepted(lambda: signatures.verify_ed25519(public, signature, message, key_name="k"))
         return by_spki
 
     assert verdicts("ed25519_test.json", accept) == (88, 63, 0)
@@ -64,7 +64,7 @@ def test_mldsa44():
 
     def accept(group, signature, message):
         public = bytes.fromhex(group["publicKey"])
-        return is_accepted(lambda: keys.verify_mldsa44(public, signature, message, key_name="k"))
+        return is_accepted(lambda: signatures.verify_mldsa44(public, signature, message, key_name="k"))
 
     assert verdicts("mldsa_44_verify_test.json", accept) == (75, 98, 7)
 
@@ -75,6 +75,6 @@ def test_mldsa44_with_a_context_is_refused():
         for case in group["tests"]:
             if case.get("ctx"):
                 with pytest.raises(ApostilleError):
-                    keys.verify_mldsa44(
+                    signatures.verify_mldsa44(
                         bytes.fromhex(group["publicKey"]), bytes.fromhex(case["sig"]), bytes.fromhex(case["msg"]), key_name="k"
                     )

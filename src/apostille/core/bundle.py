@@ -8,7 +8,7 @@ Spec: sigstore/protobuf-specs, bundle v0.3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,43 +53,6 @@ def derive_redundant(keyid: str, log: note.VerifierKey, index: int, root: bytes,
         "treeSize": str(size),
         "integratedTime": "0",
         "keyid": keyid,
-    }
-
-
-def format_bundle(
-    envelope: dsse.Envelope,
-    leaf: bytes,
-    index: int,
-    hashes: Sequence[bytes],
-    signed_note: bytes,
-    log: note.VerifierKey,
-    root: bytes,
-    size: int,
-) -> dict[str, Any]:
-    """Return the JSON object of a bundle; ``strict.canonical_json`` of it is the file."""
-    again = derive_redundant(envelope.keyid, log, index, root, size)
-    return {
-        "mediaType": MEDIA_TYPE,
-        "dsseEnvelope": envelope.as_json(),
-        "verificationMaterial": {
-            "publicKey": {"hint": again["hint"]},
-            "tlogEntries": [
-                {
-                    "logIndex": again["logIndex"],
-                    "logId": {"keyId": again["logId"]},
-                    "kindVersion": {"kind": entry.KIND, "version": entry.VERSION},
-                    "integratedTime": again["integratedTime"],
-                    "canonicalizedBody": strict.base64_text(leaf),
-                    "inclusionProof": {
-                        "logIndex": again["inclusionProof.logIndex"],
-                        "rootHash": again["rootHash"],
-                        "treeSize": again["treeSize"],
-                        "hashes": [strict.base64_text(h) for h in hashes],
-                        "checkpoint": {"envelope": signed_note.decode()},
-                    },
-                }
-            ],
-        },
     }
 
 

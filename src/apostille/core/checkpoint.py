@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apostille.core import keys, note, strict
+from apostille.core import note, signatures, strict
 from apostille.core.digest import SIZE
 from apostille.errors import InvalidSignatureError, MalformedCheckpointError, MalformedError
 
@@ -96,28 +96,15 @@ def verify_line(key: note.VerifierKey, field: bytes, text: bytes, checkpoint: Ch
         InvalidSignatureError: It does not verify, or its time is not allowed for its signer.
     """
     if key.kind == note.ED25519:
-        keys.verify_ed25519(key.public, field, text, key_name=key.name)
+        signatures.verify_ed25519(key.public, field, text, key_name=key.name)
         return 0
     seconds = int.from_bytes(field[:8], "big")
     by_log = key.kind == note.MLDSA44 and key.name == checkpoint.origin
     if (seconds == 0) != by_log or seconds > strict.MAX_UINT63:
         raise InvalidSignatureError(f"the line of {key.name} has a time that its signer may not use", key_name=key.name)
     if key.kind == note.COSIGNATURE:
-        keys.verify_ed25519(key.public, field[8:], cosigned_message(text, seconds), key_name=key.name)
+        signatures.verify_ed25519(key.public, field[8:], cosigned_message(text, seconds), key_name=key.name)
     else:
         message = subtree_message(key.name, seconds, checkpoint)
-        keys.verify_mldsa44(key.public, field[8:], message, key_name=key.name)
+        signatures.verify_mldsa44(key.public, field[8:], message, key_name=key.name)
     return seconds
-
-
-def log_lines(
-    checkpoint: Checkpoint, ed25519: keys.Ed25519Key, mldsa44: keys.MlDsa44Key
-) -> tuple[note.NoteSignature, note.NoteSignature]:
-    """Sign a checkpoint as its log: the 0x01 and the 0x06 line."""
-    first = note.VerifierKey(checkpoint.origin, note.ED25519, ed25519.public)
-    second = note.VerifierKey(checkpoint.origin, note.MLDSA44, mldsa44.public)
-    signed = mldsa44.sign(subtree_message(checkpoint.origin, 0, checkpoint))
-    return (
-        note.NoteSignature(first.name, first.key_id, ed25519.sign(format_checkpoint(checkpoint))),
-        note.NoteSignature(second.name, second.key_id, bytes(8) + signed),
-    )

@@ -1,4 +1,4 @@
-"""Commitments: what a statement says of content, without holding it.
+"""Making commitments: a salt for every subject of a record. Checking them is ``core.opening``.
 
     opening = salt[32] || bytes        digest = SHA-256(opening)
     salt(name) = HKDF-SHA256(IKM = seed[32], salt = "apostille/opening/v1", info = name, L = 32)
@@ -10,9 +10,8 @@ The seed is random, one per record, never stored and never handed out: one salt 
 from __future__ import annotations
 
 from apostille.core.digest import sha256
-from apostille.errors import MalformedError
+from apostille.core.opening import SALT_BYTES
 
-SALT_BYTES = 32
 _BLOCK_BYTES = 64
 _IPAD, _OPAD = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 _HKDF_SALT = b"apostille/opening/v1".ljust(_BLOCK_BYTES, b"\x00")
@@ -39,19 +38,3 @@ class RecordSeed:
         Spec: RFC 5869 section 2.3 with L = 32, so a single block: T(1) = HMAC(PRK, info || 0x01).
         """
         return sha256(self._outer + sha256(self._inner + name.encode("utf-8") + b"\x01"))
-
-
-def opening_digest(salt: bytes, content: bytes) -> bytes:
-    """Return the subject digest SHA-256(salt || content). An empty salt gives the plain commitment."""
-    return sha256(salt + content)
-
-
-def split_opening(opening: bytes) -> tuple[bytes, bytes]:
-    """Split a salted opening into salt and content.
-
-    Raises:
-        MalformedError: Shorter than a salt.
-    """
-    if len(opening) < SALT_BYTES:
-        raise MalformedError("a salted opening has at least 32 bytes", spec="opening")
-    return opening[:SALT_BYTES], opening[SALT_BYTES:]

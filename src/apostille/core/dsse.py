@@ -40,14 +40,6 @@ class Envelope:
     keyid: str
     signature: bytes
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the JSON object of the envelope."""
-        return {
-            "payload": strict.base64_text(self.unverified_payload),
-            "payloadType": PAYLOAD_TYPE,
-            "signatures": [{"keyid": self.keyid, "sig": strict.base64_text(self.signature)}],
-        }
-
 
 def parse_envelope(value: Any) -> Envelope:
     """Read the JSON object of an envelope of ours: closed members, the in-toto payload type, one signature.

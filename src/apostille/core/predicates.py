@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from apostille.core import strict
@@ -88,98 +87,66 @@ def _erased(value: Any) -> None:
         raise MalformedError("indexes ascend, each once", spec=SPEC)
 
 
-_digest = _hex(SIZE)
-_time = _matches(_TIME, "a UTC time in milliseconds")
-
-
 def _count(value: Any) -> None:
     strict.integer(value, spec=SPEC)
 
 
-_digests = _list(_digest, MAX_REFERENCES)
-FIELDS: dict[str, Check] = {
-    "assurance": _one_of("bound", "observed"),
-    "captured_at": _time,
-    "certify": _true,
-    "commitment": _one_of("salted", "plain"),
-    "compromised_since": _time,
-    "count": _count,
-    "delegation": _digest,
-    "effective_at": _time,
-    "erases": _erased,
-    "event": _one_of("genesis", "certify", "retire", "revoke"),
-    "from": _time,
-    "head": _head,
-    "held_by": _one_of("agent", "gateway", "keeper"),
-    "inputs": _digests,
-    "isolation": _one_of(*ISOLATION),
-    "issuer": _digest,
-    "key_id": lambda v: strict.base64_bytes(v, size=SIZE, spec=SPEC),
-    "log": _list(_digest, 8),
-    "lost": _count,
-    "method": _one_of("key", "row"),
-    "next": _digest,
-    "nonce": _hex(ID_BYTES),
-    "not_after": _time,
-    "not_before": _time,
-    "origin": lambda v: strict.string(v, spec=SPEC, limit=255),
-    "outcome": _matches(_WORD, "a word"),
-    "parents": _digests,
-    "previous": _digest,
-    "profile": _matches(_PROFILE, "a profile id"),
-    "replaces": lambda v: strict.base64_bytes(v, size=SIZE, spec=SPEC),
-    "run": _hex(ID_BYTES),
-    "seq": _count,
-    "status": _one_of("dispatched", "denied", "blocked"),
-    "to": _time,
-    "usage": _one_of("root", "log", "statement", "erasure"),
-}
-
-_COMMON = {"captured_at", "key_id", "nonce"}
-_CHAIN = {"run", "seq", "previous"}
+def _digest_base64(value: Any) -> None:
+    strict.base64_bytes(value, size=SIZE, spec=SPEC)
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The closed set of fields and subjects of one type.
+_digest = _hex(SIZE)
+_CHECKS: tuple[tuple[Check, str], ...] = (
+    (_digest, "delegation issuer next previous"),
+    (_digest_base64, "key_id replaces"),
+    (_hex(ID_BYTES), "nonce run"),
+    (_count, "count lost seq"),
+    (_matches(_TIME, "a UTC time in milliseconds"), "captured_at compromised_since effective_at from not_after not_before to"),
+    (_list(_digest, MAX_REFERENCES), "inputs parents"),
+    (_list(_digest, 8), "log"),
+    (_matches(_PROFILE, "a profile id"), "profile"),
+    (_matches(_WORD, "a word"), "outcome"),
+    (_one_of("bound", "observed"), "assurance"),
+    (_one_of("salted", "plain"), "commitment"),
+    (_one_of("genesis", "certify", "retire", "revoke"), "event"),
+    (_one_of("root", "log", "statement", "erasure"), "usage"),
+    (_one_of("agent", "gateway", "keeper"), "held_by"),
+    (_one_of("dispatched", "denied", "blocked"), "status"),
+    (_one_of(*ISOLATION), "isolation"),
+    (_one_of("key", "row"), "method"),
+    (_true, "certify"),
+    (_head, "head"),
+    (_erased, "erases"),
+    (lambda value: strict.string(value, spec=SPEC, limit=255), "origin"),
+)
+FIELDS = {name: check for check, names in _CHECKS for name in names.split()}
 
-    Attributes:
-        required: Fields that must be there, besides ``captured_at``, ``key_id`` and ``nonce``.
-        optional: Fields that may be there.
-        subjects: Subjects that must be there, besides ``attributes``.
-        optional_subjects: Subjects that may be there; a name that ends in ``/`` stands for all under it.
-    """
-
-    required: frozenset[str]
-    optional: frozenset[str]
-    subjects: frozenset[str] = frozenset()
-    optional_subjects: frozenset[str] = frozenset()
-
-
-def _shape(required: set[str], optional: set[str], subjects: set[str], optional_subjects: set[str]) -> Shape:
-    return Shape(
-        frozenset(required | _COMMON), frozenset(optional), frozenset(subjects | {"attributes"}), frozenset(optional_subjects)
-    )
-
-
-_MADE = {"assurance", "commitment", "profile"}
-_FROM = {"delegation", "inputs", "parents"}
-_CONTENT = {"raw", "canonical"}
-SHAPES: dict[str, Shape] = {
-    OUTPUT: _shape(_MADE, _CHAIN | _FROM | {"outcome"}, _CONTENT, {"findings", "part/"}),
-    RUN_OPEN: _shape(_CHAIN | {"isolation"}, {"delegation", "head"}, set(), set()),
-    RUN_CLOSE: _shape(_CHAIN | {"count", "outcome"}, {"delegation"}, set(), set()),
-    TOOL_CALL: _shape(_CHAIN | _MADE | {"status"}, _FROM, _CONTENT, {"findings"}),
-    INPUT: _shape(_CHAIN | {"commitment"}, {"delegation", "parents", "profile"}, {"raw"}, {"canonical", "findings"}),
-    KEY: _shape(
-        {"event", "issuer", "not_before", "not_after", "usage"},
-        {"certify", "compromised_since", "held_by", "log", "next", "origin", "replaces"},
-        {"spki"},
-        set(),
+# Fields, then subjects; ``?`` marks what may be absent, a subject that ends in ``/`` stands for all names under it. Every type
+# also has ``captured_at``, ``key_id``, ``nonce`` and the subject ``attributes``.
+_TABLE = {
+    OUTPUT: (
+        "assurance commitment profile run? seq? previous? delegation? inputs? parents? outcome?",
+        "raw canonical findings? part/?",
     ),
-    GAP: _shape({"from", "to"}, {"lost", "run"}, set(), set()),
-    ERASURE: _shape({"effective_at", "erases", "method"}, set(), set(), {"leaf/"}),
+    RUN_OPEN: ("run seq previous isolation delegation? head?", ""),
+    RUN_CLOSE: ("run seq previous count outcome delegation?", ""),
+    TOOL_CALL: ("assurance commitment profile run seq previous status delegation? inputs? parents?", "raw canonical findings?"),
+    INPUT: ("commitment run seq previous delegation? parents? profile?", "raw canonical? findings?"),
+    KEY: ("event issuer not_before not_after usage certify? compromised_since? held_by? log? next? origin? replaces?", "spki"),
+    GAP: ("from to lost? run?", ""),
+    ERASURE: ("effective_at erases method", "leaf/"),
 }
+# One type to (fields that must be there, that may be, subjects that must be, that may be).
+SHAPES = {
+    kind: tuple(
+        frozenset(word.rstrip("?") for word in (row + more).split() if word.endswith("?") is optional)
+        for row, more in ((fields, " captured_at key_id nonce"), (subjects, " attributes"))
+        for optional in (False, True)
+    )
+    for kind, (fields, subjects) in _TABLE.items()
+}
+_CHAIN = frozenset({"run", "seq", "previous"})
+_RUN_OUTCOMES = {"completed", "aborted", "errored", "crash"}
 # The one order of subjects; names under a group are told apart by the rest of their path.
 _ORDER = ("raw", "canonical", "spki", "attributes", "findings", "part/", "leaf/")
 
@@ -200,13 +167,24 @@ def check_fields(kind: str, predicate: Any) -> None:
     Raises:
         MalformedError: A field missing, unknown, or with a value that its type does not allow.
     """
-    shape = SHAPES[kind]
-    strict.exact_members(predicate, set(shape.required), set(shape.optional), spec=SPEC)
+    required, optional, _, _ = SHAPES[kind]
+    strict.exact_members(predicate, set(required), set(optional), spec=SPEC)
     for name, value in predicate.items():
         FIELDS[name](value)
-    # A gap names a run without being in its chain.
-    if kind != GAP and 0 < len(_CHAIN & predicate.keys()) < len(_CHAIN):
-        raise MalformedError("run, seq and previous: all three or none", spec=SPEC)
+    event = predicate.get("event")
+    is_sound = (
+        # A gap names a run without being in its chain.
+        (kind == GAP or len(_CHAIN & predicate.keys()) in {0, len(_CHAIN)})
+        and (kind != RUN_CLOSE or predicate["outcome"] in _RUN_OUTCOMES)
+        and (kind != GAP or predicate["from"] <= predicate["to"])
+        and (kind != KEY or (predicate["usage"] == "statement") == ("held_by" in predicate))
+        and (kind != KEY or all((name in predicate) == (event == "genesis") for name in ("log", "origin")))
+        and ("certify" not in predicate or predicate.get("held_by") == "keeper")
+        and ("compromised_since" not in predicate or event == "revoke")
+        and (event != "genesis" or "next" in predicate)
+    )
+    if not is_sound:
+        raise MalformedError(f"fields of {kind} that do not go together", spec=SPEC)
 
 
 def check_subjects(kind: str, names: list[str]) -> None:
@@ -215,10 +193,24 @@ def check_subjects(kind: str, names: list[str]) -> None:
     Raises:
         MalformedError: One missing, unknown, doubled or out of order.
     """
-    shape = SHAPES[kind]
+    _, _, required, optional = SHAPES[kind]
     places = [_place(name) for name in names]
     if places != sorted(places) or len(set(names)) != len(names):
         raise MalformedError("subjects are doubled or out of order", spec=SPEC)
     groups = {_ORDER[place] for place in places}
-    if shape.subjects - groups or groups - shape.subjects - shape.optional_subjects:
+    if required - groups or groups - required - optional:
         raise MalformedError(f"not the subjects of {kind}: {sorted(groups)}", spec=SPEC)
+
+
+def check_together(kind: str, predicate: Any, names: list[str]) -> None:
+    """Check what fields and subjects say about each other; each by itself has been checked.
+
+    Raises:
+        MalformedError: They contradict each other.
+    """
+    if kind == INPUT and ("profile" in predicate) != ("canonical" in names):
+        raise MalformedError("a profile is named if and only if there is a canonical form", spec=SPEC)
+    if kind == ERASURE:
+        erased = [f"leaf/{item['index']}" for item in predicate["erases"]]
+        if erased != [name for name in names if name.startswith("leaf/")]:
+            raise MalformedError("the leaves named as subjects are not the ones that are erased", spec=SPEC)

@@ -9,13 +9,12 @@ only, never the raw one. Members are a closed set.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from apostille.core import bundle, dsse, strict
-from apostille.core.commitment import SALT_BYTES
 from apostille.core.digest import SIZE
+from apostille.core.opening import SALT_BYTES
 from apostille.errors import MalformedError, TooLargeError, UnsupportedVersionError
 
 TYPE = "urn:apostille:receipt:v1"
@@ -39,15 +38,6 @@ class KeyProof:
     envelope: dsse.Envelope
     spki: bytes
     hashes: tuple[bytes, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return its JSON object."""
-        return {
-            "index": self.index,
-            "envelope": self.envelope.as_json(),
-            "spki": strict.base64_text(self.spki),
-            "hashes": [strict.base64_text(h) for h in self.hashes],
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,35 +67,6 @@ class PendingReceipt:
     envelope: dsse.Envelope
     index: int
     spki: bytes
-
-
-def format_receipt(
-    bundle_value: dict[str, Any],
-    keys: Sequence[KeyProof],
-    *,
-    salt: bytes | None,
-    attributes: bytes | None = None,
-    head: OldHead | None = None,
-) -> bytes:
-    """Write a published receipt."""
-    value: dict[str, Any] = {"type": TYPE, "bundle": bundle_value, "keys": [key.as_json() for key in keys]}
-    if salt is not None:
-        value["salt"] = strict.base64_text(salt)
-    if attributes is not None:
-        value["attributes"] = strict.base64_text(attributes)
-    if head is not None:
-        value["head"] = {
-            "size": head.size,
-            "root": strict.base64_text(head.root_hash),
-            "hashes": [strict.base64_text(h) for h in head.hashes],
-        }
-    return strict.canonical_json(value)
-
-
-def format_pending(pending: PendingReceipt) -> bytes:
-    """Write a receipt from before publication."""
-    inner = {"envelope": pending.envelope.as_json(), "index": pending.index, "spki": strict.base64_text(pending.spki)}
-    return strict.canonical_json({"type": TYPE, "pending": inner})
 
 
 def parse_receipt(data: bytes) -> Receipt | PendingReceipt:

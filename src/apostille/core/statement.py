@@ -74,6 +74,8 @@ def parse_statement(data: bytes) -> Statement:
         found.append(
             (strict.string(item["name"], spec=SPEC, limit=255), strict.hex_bytes(item["digest"]["sha256"], SIZE, spec=SPEC))
         )
+    names = [name for name, _ in found]
     predicates.check_fields(kind, value["predicate"])
-    predicates.check_subjects(kind, [name for name, _ in found])
+    predicates.check_subjects(kind, names)
+    predicates.check_together(kind, value["predicate"], names)
     return Statement(kind, value["predicate"], dict(found))

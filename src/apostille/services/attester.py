@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from apostille.core import dsse, predicates, strict
-from apostille.core.commitment import SALT_BYTES, RecordSeed, opening_digest
+from apostille.core.commitment import RecordSeed
 from apostille.core.digest import sha256
 from apostille.core.keys import StatementKey
+from apostille.core.opening import SALT_BYTES, opening_digest
 from apostille.core.statement import MAX_STATEMENT_BYTES, format_statement
 from apostille.errors import MalformedError, TooLargeError
 from apostille.ports import Clock, OpeningText, PendingEntry, Random
@@ -71,7 +72,7 @@ class Attester:
 
         Raises:
             TooLargeError: The statement would be over 1 MiB.
-            MalformedError: The attributes hold text that UTF-8 can't hold.
+            MalformedError: A field or an attribute that no reader would take: a float, null, a key that is not ASCII, ..
         """
         seed = RecordSeed(self.random.token(SALT_BYTES))
         is_plain = draft.fields.get("commitment") == PLAIN
@@ -90,6 +91,7 @@ class Attester:
         subjects += draft.digests
         try:
             described = strict.canonical_json(dict(draft.attributes))
+            strict.json_value(described, spec="attributes")
         except UnicodeEncodeError as error:  # a name that came as bytes of a command line, for example
             raise MalformedError("a lone surrogate in a name or another text", spec="attributes") from error
         commit("attributes", described, plain=False)
@@ -104,6 +106,11 @@ class Attester:
             "key_id": self.key.key_id,
             "nonce": self.random.token(predicates.ID_BYTES).hex(),
         }
+        # What a reader would refuse is never signed: it could not be taken back.
+        names = [name for name, _ in subjects]
+        predicates.check_fields(draft.type, predicate)
+        predicates.check_subjects(draft.type, names)
+        predicates.check_together(draft.type, predicate, names)
         statement = format_statement(draft.type, predicate, subjects)
         if len(statement) > MAX_STATEMENT_BYTES:
             raise TooLargeError(f"a statement of {len(statement):,} bytes", limit=MAX_STATEMENT_BYTES, spec="statement")

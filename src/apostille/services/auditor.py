@@ -15,9 +15,9 @@ from apostille.core import dsse, keychain, predicates
 from apostille.core.checkpoint import Checkpoint
 from apostille.core.digest import ZERO_HEX, sha256
 from apostille.core.entry import Entry, parse_entry
-from apostille.core.keys import key_id, verify_statement_signature
 from apostille.core.merkle import check_consistency, check_inclusion, leaf_hash
 from apostille.core.policy import NO_QUORUM, Policy, VerifiedCheckpoint, open_checkpoint
+from apostille.core.signatures import key_id, verify_statement_signature
 from apostille.core.statement import Statement, parse_statement
 from apostille.core.tree import EMPTY, HashReader, append_leaves, prove_consistency, prove_inclusion
 from apostille.errors import (

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from apostille.core import checkpoint as cp
-from apostille.core import keys, note, tiles
+from apostille.core import evidence, keys, note, tiles
 from apostille.core.tree import TILE_WIDTH, Head, root_at
 from apostille.errors import ApostilleError, OutcomeUnknownError, RollbackError, UnavailableError
 from apostille.ports import Clock, HeadMemory, SignedCheckpoint, Store, TileSink
@@ -39,7 +39,7 @@ class LogSigner:
     def sign(self, head: Head) -> SignedCheckpoint:
         """Sign a committed head."""
         checkpoint = cp.Checkpoint(self.origin, head.size, head.root_hash)
-        lines = cp.log_lines(checkpoint, self.ed25519, self.mldsa44)
+        lines = evidence.log_lines(checkpoint, self.ed25519, self.mldsa44)
         return SignedCheckpoint(head.size, head.root_hash, note.format_note(note.Note(cp.format_checkpoint(checkpoint), lines)))
 
 

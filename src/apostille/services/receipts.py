@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from apostille.core import dsse, note, receipt, statement
-from apostille.core.bundle import format_bundle
-from apostille.core.commitment import SALT_BYTES
+from apostille.core import dsse, evidence, note, receipt, statement
 from apostille.core.digest import sha256
 from apostille.core.entry import parse_entry
-from apostille.core.keys import key_id
+from apostille.core.evidence import format_bundle
+from apostille.core.opening import SALT_BYTES
+from apostille.core.signatures import key_id
 from apostille.core.strict import base64_text, canonical_json
 from apostille.core.tree import prove_consistency, prove_inclusion, root_at
 from apostille.errors import MalformedError
@@ -79,7 +79,7 @@ def build_receipt(
     if since is not None and 0 < since <= signed.size:
         root = root_at(since, reader.hashes)
         head = receipt.OldHead(since, root, prove_consistency(since, signed.size, reader.hashes))
-    return receipt.format_receipt(
+    return evidence.format_receipt(
         build_bundle(reader, signed, log, index),
         proofs,
         salt=canonical[:SALT_BYTES] if canonical is not None and is_salted else None,
@@ -91,7 +91,7 @@ def build_receipt(
 def build_pending(reader: Reader, index: int) -> bytes:
     """Write the receipt of a leaf that no checkpoint covers yet."""
     envelope, spki = envelope_of(reader.record(index))
-    return receipt.format_pending(receipt.PendingReceipt(envelope, index, spki))
+    return evidence.format_pending(receipt.PendingReceipt(envelope, index, spki))
 
 
 def trusted_root(log: note.VerifierKey, spki: bytes) -> bytes:

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from apostille.core import predicates
 from apostille.core.canon import Finding, format_findings
-from apostille.core.commitment import SALT_BYTES
 from apostille.core.digest import ZERO_HEX
+from apostille.core.opening import SALT_BYTES
 from apostille.errors import ConfigurationError
 from apostille.ports import PendingEntry
 from apostille.services.attester import SALTED, Attester, Draft

@@ -15,13 +15,13 @@ from typing import Any
 
 from apostille.core import dsse, keychain, predicates, strict
 from apostille.core.bundle import derive_redundant
-from apostille.core.commitment import opening_digest, split_opening
 from apostille.core.digest import sha256
 from apostille.core.entry import Entry, format_entry, parse_entry
-from apostille.core.keys import key_details, key_id, verify_statement_signature
 from apostille.core.merkle import check_consistency, check_inclusion, leaf_hash
+from apostille.core.opening import opening_digest, split_opening
 from apostille.core.policy import NO_QUORUM, Policy, VerifiedCheckpoint, open_checkpoint
 from apostille.core.receipt import KeyProof, PendingReceipt, Receipt, parse_receipt
+from apostille.core.signatures import key_details, key_id, verify_statement_signature
 from apostille.core.statement import Statement, parse_statement
 from apostille.errors import DigestMismatchError, IncompleteError, MalformedError, PolicyError, UntrustedError
 from apostille.services.examination import Examination

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from apostille.core.tree import EMPTY, Growth, Head
-from apostille.errors import ConflictError, MalformedError, NotFoundError
+from apostille.errors import ConflictError, NotFoundError, VerificationError
 from apostille.ports import Record, SignedCheckpoint
 
 
@@ -54,7 +54,7 @@ class MemoryStore:
             else:
                 found = [self._subtrees[level, i] for i in range(start, start + count)]
         except LookupError as error:
-            raise MalformedError(f"hashes of level {level} are missing at {start}", spec="store") from error
+            raise VerificationError(f"stored hashes of level {level} are missing at {start}") from error
         return found
 
     def _first(self, **wanted: bytes) -> int | None:

@@ -29,6 +29,7 @@ from apostille.errors import (
     OutcomeUnknownError,
     StorageUnavailableError,
     UnsupportedVersionError,
+    VerificationError,
 )
 from apostille.ports import Record, SealedOpening, SignedCheckpoint
 
@@ -147,10 +148,10 @@ class SqliteStore:
         """Return the committed head."""
         row = self._one("SELECT size, edge, root FROM head")
         if row is None:
-            raise MalformedError("the head is missing", spec=_SPEC)
+            raise VerificationError("the store's head row is missing")
         head = Head(row[0], unpack_edge(_typed(row, int, bytes, bytes)[1]))
         if head.size < 0 or len(head.edge) != head.size.bit_count() or head.root_hash != row[2]:
-            raise MalformedError("the head row contradicts itself", spec=_SPEC)
+            raise VerificationError("the store's head row contradicts itself")
         return head
 
     def checkpoint(self) -> SignedCheckpoint | None:
@@ -204,7 +205,7 @@ class SqliteStore:
             sql = "SELECT hash FROM subtree WHERE level = ? AND number >= ? AND number < ? ORDER BY number"
             rows = self._all(sql, (level, start, start + count))
         if len(rows) != count:
-            raise MalformedError(f"hashes of level {level} are missing between {start} and {start + count}", spec=_SPEC)
+            raise VerificationError(f"stored hashes of level {level} are missing between {start} and {start + count}")
         return [_typed(row, bytes)[0] for row in rows]
 
     def index_of_receipt(self, receipt_id: bytes) -> int | None:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from tests.simulators.world import seed
-
-from apostille.core import bundle, checkpoint, dsse, entry, keys, note, predicates, receipt, statement, tree
-from apostille.core.commitment import RecordSeed, opening_digest
+from apostille.core import checkpoint, dsse, entry, evidence, keys, note, predicates, receipt, statement, tree
+from apostille.core.commitment import RecordSeed
 from apostille.core.digest import ZERO_HEX, sha256
 from apostille.core.merkle import leaf_hash
+from apostille.core.opening import opening_digest
+from tests.simulators.world import seed
 
 RAW = "The refund is 42\u200b EUR.\n".encode()
 CANONICAL = b"The refund is 42 EUR.\n"
@@ -170,7 +170,7 @@ class Example:
 
     def bundle_value(self, index: int = 4) -> dict[str, Any]:
         size, root = self.checkpoint.size, self.checkpoint.root_hash
-        return bundle.format_bundle(
+        return evidence.format_bundle(
             self.envelopes[index], self.leaves[index], index, self.proof(index), self.note, LOG, root, size
         )
 
@@ -179,7 +179,7 @@ class Example:
 
     def receipt(self) -> bytes:
         older = tree.head_at(3, self.read)
-        return receipt.format_receipt(
+        return evidence.format_receipt(
             self.bundle_value(),
             self.key_proofs(),
             salt=RecordSeed(random_bytes("seed4")).salt("canonical"),
@@ -235,7 +235,7 @@ def example() -> Example:
     leaves = tuple(leaf_of(key, envelope) for key, envelope in zip(signers, envelopes, strict=True))
     head = tree.append_leaves(tree.EMPTY, [leaf_hash(leaf) for leaf in leaves]).head
     point = checkpoint.Checkpoint(ORIGIN, head.size, head.root_hash)
-    signed = note.Note(checkpoint.format_checkpoint(point), checkpoint.log_lines(point, LOG_ED, LOG_PQ))
+    signed = note.Note(checkpoint.format_checkpoint(point), evidence.log_lines(point, LOG_ED, LOG_PQ))
     return Example(statements, envelopes, signers, leaves, head, point, note.format_note(signed))
 
 

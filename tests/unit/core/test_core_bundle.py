@@ -6,11 +6,11 @@ import copy
 import json
 
 import pytest
-from tests.unit.core.core_kit import AGENT, LOG, LOG_ED, ORIGIN, example
 
-from apostille.core import bundle, strict
+from apostille.core import bundle, evidence, strict
 from apostille.core.digest import sha256
 from apostille.errors import MalformedError
+from tests.unit.core.core_kit import AGENT, LOG, LOG_ED, ORIGIN, example
 
 VALUE = example().bundle_value()
 
@@ -39,7 +39,7 @@ def test_round_trip():
     read = bundle.parse_bundle(VALUE)
     assert read.envelope == example().envelopes[4]
     assert (read.index, read.leaf, read.hashes, read.note) == (4, example().leaves[4], example().proof(4), example().note)
-    again = bundle.format_bundle(
+    again = evidence.format_bundle(
         read.envelope, read.leaf, read.index, read.hashes, read.note, LOG, example().checkpoint.root_hash, 6
     )
     assert again == VALUE

@@ -5,14 +5,14 @@ from __future__ import annotations
 import struct
 
 import pytest
-from tests.simulators.world import seed
-from tests.unit.core.core_kit import LOG, LOG_06, LOG_ED, LOG_PQ, ORIGIN, example
 
-from apostille.core import checkpoint, keys, note
+from apostille.core import checkpoint, evidence, keys, note
 from apostille.core.checkpoint import Checkpoint, verify_line
 from apostille.core.digest import sha256
 from apostille.core.merkle import EMPTY_ROOT
 from apostille.errors import InvalidSignatureError, MalformedCheckpointError
+from tests.simulators.world import seed
+from tests.unit.core.core_kit import LOG, LOG_06, LOG_ED, LOG_PQ, ORIGIN, example
 
 ROOT = sha256(b"root")
 POINT = Checkpoint(ORIGIN, 700, ROOT)
@@ -157,7 +157,7 @@ def test_bad_lines(key, field):
 
 
 def test_log_lines():
-    first, second = checkpoint.log_lines(POINT, LOG_ED, LOG_PQ)
+    first, second = evidence.log_lines(POINT, LOG_ED, LOG_PQ)
     assert (first.name, first.key_id) == (ORIGIN, LOG.key_id)
     assert (second.name, second.key_id) == (ORIGIN, LOG_06.key_id)
     assert second.field[:8] == bytes(8)

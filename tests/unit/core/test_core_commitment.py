@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from tests.unit.core.core_kit import ATTRIBUTES, CANONICAL, FINDINGS, RAW, random_bytes
 
-from apostille.core.commitment import RecordSeed, opening_digest, split_opening
+from apostille.core.commitment import RecordSeed
 from apostille.core.digest import sha256
+from apostille.core.opening import opening_digest, split_opening
 from apostille.errors import MalformedError
+from tests.unit.core.core_kit import ATTRIBUTES, CANONICAL, FINDINGS, RAW, random_bytes
 
 SEED = random_bytes("seed4")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.core.core_kit import AGENT, example, said, sign
 
-from apostille.core import dsse, strict
+from apostille.core import dsse, evidence, strict
 from apostille.errors import MalformedEnvelopeError
+from tests.unit.core.core_kit import AGENT, example, said, sign
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,10 @@ def test_pae_is_injective_where_concatenation_is_not():
 
 def test_round_trip():
     envelope = sign(AGENT, said("urn:apostille:output:v1"))
-    value = envelope.as_json()
+    value = evidence.envelope_json(envelope)
     assert dsse.parse_envelope(value) == envelope
     assert list(value) == ["payload", "payloadType", "signatures"]
-    assert dsse.parse_envelope(strict.json_value(strict.canonical_json(value), spec="x")).as_json() == value
+    assert evidence.envelope_json(dsse.parse_envelope(strict.json_value(strict.canonical_json(value), spec="x"))) == value
 
 
 GOOD = {"payload": "e30=", "payloadType": dsse.PAYLOAD_TYPE, "signatures": [{"keyid": AGENT.key_id, "sig": "MAA="}]}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.unit.core.core_kit import AGENT, LOG_ED, example
 
 from apostille.core import entry, keys, strict
 from apostille.core.digest import sha256
 from apostille.errors import MalformedError
+from tests.unit.core.core_kit import AGENT, LOG_ED, example
 
 DIGEST = sha256(b"x")
 ED_SPKI = keys.spki_ed25519(LOG_ED.public)

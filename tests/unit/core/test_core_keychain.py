@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import pytest
+
+from apostille.core import keychain, note, predicates, statement
+from apostille.core.digest import ZERO_HEX, sha256
+from apostille.core.keychain import Certificate
+from apostille.errors import PolicyError, UntrustedError
 from tests.unit.core.core_kit import (
     AGENT,
     DIGEST,
@@ -19,11 +24,6 @@ from tests.unit.core.core_kit import (
     pae_digest,
     said,
 )
-
-from apostille.core import keychain, note, predicates, statement
-from apostille.core.digest import ZERO_HEX, sha256
-from apostille.core.keychain import Certificate
-from apostille.errors import PolicyError, UntrustedError
 
 NEVER = "2126-11-24T03:00:00.000Z"
 

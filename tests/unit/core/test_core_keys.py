@@ -6,11 +6,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
+from apostille.core import entry, keys, signatures
+from apostille.errors import ConfigurationError, InvalidSignatureError, MalformedError
 from tests.simulators.world import seed
 from tests.unit.core.core_kit import AGENT, LOG_ED, LOG_PQ, flips
-
-from apostille.core import entry, keys
-from apostille.errors import ConfigurationError, InvalidSignatureError, MalformedError
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 RFC6979_SCALAR = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
@@ -50,12 +50,12 @@ def test_rfc6979_signatures(message, r, s):
     signature = key.sign(message)
     assert decode_dss_signature(signature) == (r, s)
     assert key.sign(message) == signature, "deterministic"
-    keys.verify_statement_signature(key.spki, signature, message)
+    signatures.verify_statement_signature(key.spki, signature, message)
 
 
 def test_agent_key_id():
     assert AGENT.key_id == "NzX2w8ab7QULwGz3ErPjWJP/e300MomimW+ofX1Cga8="
-    assert keys.key_id(AGENT.spki) == AGENT.key_id
+    assert signatures.key_id(AGENT.spki) == AGENT.key_id
 
 
 @pytest.mark.parametrize(
@@ -75,13 +75,13 @@ def test_rfc8032_test_1():
         "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155"
         "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"
     )
-    keys.verify_ed25519(key.public, signature, b"", key_name="rfc")
-    keys.verify_statement_signature(keys.spki_ed25519(key.public), signature, b"")
+    signatures.verify_ed25519(key.public, signature, b"", key_name="rfc")
+    signatures.verify_statement_signature(keys.spki_ed25519(key.public), signature, b"")
 
 
 def test_key_details():
-    assert keys.key_details(AGENT.spki) == entry.P256
-    assert keys.key_details(ED_SPKI) == entry.ED25519
+    assert signatures.key_details(AGENT.spki) == entry.P256
+    assert signatures.key_details(ED_SPKI) == entry.ED25519
 
 
 def point(kind: serialization.PublicFormat) -> bytes:
@@ -124,21 +124,21 @@ BAD_SPKI = {
 
 @pytest.mark.parametrize("spki", BAD_SPKI.values(), ids=BAD_SPKI)
 def test_spki_refused(spki):
-    for attempt in (keys.key_details, keys.public_pem, lambda key: keys.verify_statement_signature(key, b"", b"")):
+    for attempt in (signatures.key_details, keys.public_pem, lambda key: signatures.verify_statement_signature(key, b"", b"")):
         with pytest.raises(MalformedError):
             attempt(spki)
 
 
 def refuse(spki: bytes, signature: bytes, message: bytes) -> None:
     with pytest.raises(InvalidSignatureError) as caught:
-        keys.verify_statement_signature(spki, signature, message)
-    assert caught.value.key_name == keys.key_id(spki)
+        signatures.verify_statement_signature(spki, signature, message)
+    assert caught.value.key_name == signatures.key_id(spki)
 
 
 def test_p256_signature():
     message = b"message"
     signature = AGENT.sign(message)
-    keys.verify_statement_signature(AGENT.spki, signature, message)
+    signatures.verify_statement_signature(AGENT.spki, signature, message)
     refuse(AGENT.spki, signature, b"massage")
     refuse(rfc6979_key().spki, signature, message)
     for _, flipped in flips(signature):
@@ -148,7 +148,7 @@ def test_p256_signature():
 def test_p256_high_s_is_accepted():
     """No low-S rule: equality with the leaf binds the bytes (formats.md section 4)."""
     r, s = decode_dss_signature(AGENT.sign(b"m"))
-    keys.verify_statement_signature(AGENT.spki, encode_dss_signature(r, ORDER - s), b"m")
+    signatures.verify_statement_signature(AGENT.spki, encode_dss_signature(r, ORDER - s), b"m")
 
 
 def test_p256_only_strict_der():
@@ -184,33 +184,33 @@ def test_p256_only_strict_der():
 
 def test_ed25519_signature():
     signature = LOG_ED.sign(b"m")
-    keys.verify_ed25519(LOG_ED.public, signature, b"m", key_name="log")
-    keys.verify_statement_signature(ED_SPKI, signature, b"m")
+    signatures.verify_ed25519(LOG_ED.public, signature, b"m", key_name="log")
+    signatures.verify_statement_signature(ED_SPKI, signature, b"m")
     for bad in (b"", signature[:-1], signature + b"\x00", bytes(64), *(flipped for _, flipped in flips(signature))):
         refuse(ED_SPKI, bad, b"m")
         with pytest.raises(InvalidSignatureError) as caught:
-            keys.verify_ed25519(LOG_ED.public, bad, b"m", key_name="log")
+            signatures.verify_ed25519(LOG_ED.public, bad, b"m", key_name="log")
         assert caught.value.key_name == "log"
     for bad_key in (b"", LOG_ED.public[:-1], LOG_ED.public + b"\x00"):
         with pytest.raises(InvalidSignatureError):
-            keys.verify_ed25519(bad_key, signature, b"m", key_name="log")
+            signatures.verify_ed25519(bad_key, signature, b"m", key_name="log")
 
 
 def test_mldsa44_signature():
     assert len(LOG_PQ.public) == 1312
     signature = LOG_PQ.sign(b"m")
     assert len(signature) == 2420
-    keys.verify_mldsa44(LOG_PQ.public, signature, b"m", key_name="log")
+    signatures.verify_mldsa44(LOG_PQ.public, signature, b"m", key_name="log")
     assert keys.MlDsa44Key(seed("log-pq")).public == LOG_PQ.public, "equal seeds, equal keys"
     bad_signatures = [b"", signature[:-1], signature + b"\x00", bytes(2420), *(f for _, f in flips(signature, 401))]
     for bad in bad_signatures:
         with pytest.raises(InvalidSignatureError):
-            keys.verify_mldsa44(LOG_PQ.public, bad, b"m", key_name="log")
+            signatures.verify_mldsa44(LOG_PQ.public, bad, b"m", key_name="log")
     with pytest.raises(InvalidSignatureError):
-        keys.verify_mldsa44(LOG_PQ.public, signature, b"n", key_name="log")
+        signatures.verify_mldsa44(LOG_PQ.public, signature, b"n", key_name="log")
     for bad_key in (b"", LOG_PQ.public[:-1], LOG_PQ.public + b"\x00", bytes(1312)):
         with pytest.raises(InvalidSignatureError):
-            keys.verify_mldsa44(bad_key, signature, b"m", key_name="log")
+            signatures.verify_mldsa44(bad_key, signature, b"m", key_name="log")
 
 
 def test_pem_round_trip():

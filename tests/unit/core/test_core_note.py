@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 
 import pytest
-from tests.unit.core.core_kit import LOG, LOG_06, example, flips
 
 from apostille.core import note
 from apostille.core.digest import sha256
 from apostille.errors import MalformedNoteError, TooLargeError
+from tests.unit.core.core_kit import LOG, LOG_06, example, flips
 
 VKEY = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
 LINE = "— example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n"

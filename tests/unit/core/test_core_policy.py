@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from tests.simulators.world import seed
-from tests.unit.core.core_kit import LOG, LOG_06, LOG_ED, LOG_PQ, ORIGIN, example
 
-from apostille.core import checkpoint, keys, note
+from apostille.core import checkpoint, evidence, keys, note
 from apostille.core.policy import Group, Policy, open_checkpoint, parse_policy
 from apostille.errors import InvalidSignatureError, MalformedCheckpointError, MalformedError, MalformedNoteError, UntrustedError
+from tests.simulators.world import seed
+from tests.unit.core.core_kit import LOG, LOG_06, LOG_ED, LOG_PQ, ORIGIN, example
 
 PRIVATE = {name: keys.Ed25519Key(seed(name)) for name in ("w1", "w2", "w3")}
 KEYS = {name: note.VerifierKey(f"witness.example/{name}", note.COSIGNATURE, key.public) for name, key in PRIVATE.items()}
@@ -271,7 +271,7 @@ def test_untrusted():
 def test_another_key_under_the_logs_name():
     """Somebody who signs under the log's name with a key of his own is unknown, not a bad signature."""
     thief = keys.Ed25519Key(seed("thief"))
-    line, _ = checkpoint.log_lines(POINT, thief, LOG_PQ)
+    line, _ = evidence.log_lines(POINT, thief, LOG_PQ)
     with pytest.raises(UntrustedError):
         open_checkpoint(signed(line), NO_WITNESS)
 

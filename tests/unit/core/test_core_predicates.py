@@ -8,11 +8,11 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from tests.unit.core.core_kit import CHAIN, DIGEST, KEY_ID, PROFILE, TIME, TYPES
 
 from apostille.core import predicates
 from apostille.core.predicates import FIELDS, SHAPES, check_fields, check_subjects
 from apostille.errors import MalformedError
+from tests.unit.core.core_kit import CHAIN, DIGEST, KEY_ID, PROFILE, TIME, TYPES
 
 ALL_VALUES = {
     name: value for required, optional, *_ in TYPES.values() for name, value in {**CHAIN, **required, **optional}.items()

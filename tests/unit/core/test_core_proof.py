@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.core.core_kit import example
 
 from apostille.core import proof, strict
 from apostille.errors import MalformedProofError
+from tests.unit.core.core_kit import example
 
 NOTE = example().note
 HASHES = tuple(bytes((i,)) * 32 for i in range(63))

@@ -6,17 +6,17 @@ import copy
 import json
 
 import pytest
-from tests.unit.core.core_kit import AGENT, ATTRIBUTES, CANONICAL, example, jcs, random_bytes
-from tests.unit.core.test_core_bundle import at, objects
 
-from apostille.core import receipt, strict
+from apostille.core import evidence, receipt, strict
 from apostille.core.commitment import RecordSeed
 from apostille.errors import MalformedError, MalformedJsonError, TooLargeError, UnsupportedVersionError
+from tests.unit.core.core_kit import AGENT, ATTRIBUTES, CANONICAL, example, jcs, random_bytes
+from tests.unit.core.test_core_bundle import at, objects
 
 DATA = example().receipt()
 VALUE = json.loads(DATA)
 PENDING = receipt.PendingReceipt(example().envelopes[4], 4, AGENT.spki)
-PENDING_DATA = receipt.format_pending(PENDING)
+PENDING_DATA = evidence.format_pending(PENDING)
 SALT = RecordSeed(random_bytes("seed4")).salt("canonical")
 
 
@@ -34,7 +34,7 @@ def test_published():
 
 def test_size_of_the_example():
     """formats.md: 11.7 KB with three key statements, of which the bundle 6.4 and the keys 4.7."""
-    without_head = receipt.format_receipt(
+    without_head = evidence.format_receipt(
         example().bundle_value(),
         example().key_proofs(),
         salt=SALT,
@@ -47,7 +47,7 @@ def test_size_of_the_example():
 def test_round_trip():
     read = receipt.parse_receipt(DATA)
     assert isinstance(read, receipt.Receipt)
-    again = receipt.format_receipt(
+    again = evidence.format_receipt(
         example().bundle_value(), read.keys, salt=read.salt, attributes=read.attributes, head=read.head
     )
     assert again == DATA

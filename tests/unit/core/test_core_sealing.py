@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from tests.unit.core.core_kit import ATTRIBUTES, CANONICAL, RAW, flips
 
 from apostille.core import sealing
 from apostille.core.digest import sha256
 from apostille.errors import DigestMismatchError
+from tests.unit.core.core_kit import ATTRIBUTES, CANONICAL, RAW, flips
 
 KEK = bytes(range(32))
 DEK = bytes.fromhex("00112233445566778899aabbccddeeff000102030405060708090a0b0c0d0e0f")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.unit.core.core_kit import AGENT, COMMON, DIGEST, MADE, PROFILE, RUN, TYPES, example, jcs, pae_digest, said
 
 from apostille.core import entry, predicates, statement, strict
 from apostille.core.digest import sha256
 from apostille.errors import MalformedError, MalformedJsonError, TooLargeError, UnsupportedVersionError
+from tests.unit.core.core_kit import AGENT, COMMON, DIGEST, MADE, PROFILE, RUN, TYPES, example, jcs, pae_digest, said
 
 OUTPUT = example().statements[4]
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from service_kit import alter, talk
-from tests.simulators.world import World, seed
 
 from apostille.core import keys, note
 from apostille.core.policy import Policy, parse_policy
 from apostille.ports import SealedOpening
 from apostille.services.keeper import KEYS_UNIT
 from apostille.services.publisher import LogSigner
+from tests.simulators.world import World, seed
 
 AGENT_KEY, OPENED, SAID, SAID_TOO, CLOSED = 2, 3, 4, 5, 6  # the leaves of one run, after genesis and the keeper's key
 

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tests.simulators.world import World, seed
-
 from apostille.core import dsse, keys, predicates
 from apostille.core.digest import sha256
 from apostille.services.attester import Attester, Draft, utc_text
 from apostille.services.keeper import KEYS_UNIT
+from tests.simulators.world import World, seed
 
 
 class Insider:

@@ -6,9 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tests.simulators.world import World
-
-from apostille.core.commitment import split_opening
+from apostille.core.opening import split_opening
 from apostille.core.policy import Policy
 from apostille.core.statement import Statement, parse_statement
 from apostille.core.tree import head_at
@@ -19,6 +17,7 @@ from apostille.services.examination import Examination, Step
 from apostille.services.keeper import Keeper
 from apostille.services.vault import open_record
 from apostille.storage.memory import MemoryStore
+from tests.simulators.world import World
 
 SAID = b"The refund is 42 EUR.\n"
 

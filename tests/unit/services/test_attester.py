@@ -11,12 +11,12 @@ import json
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from tests.simulators.world import CountingRandom, FixedClock, seed
 
-from apostille.core import dsse, keys, predicates
+from apostille.core import dsse, keys, predicates, signatures
 from apostille.core.statement import MAX_STATEMENT_BYTES, parse_statement
 from apostille.errors import MalformedError, TooLargeError
 from apostille.services.attester import PLAIN, SALTED, Attester, Draft, utc_text
+from tests.simulators.world import CountingRandom, FixedClock, seed
 
 UNIT = b"u" * 16
 KEY = keys.StatementKey.from_seed(seed("agent"))
@@ -87,7 +87,7 @@ def test_signature_and_digest():
     message = dsse.pae(entry.statement)
     assert message == b"DSSEv1 28 application/vnd.in-toto+json %d " % len(entry.statement) + entry.statement
     assert entry.pae_digest == hashlib.sha256(message).digest()
-    keys.verify_statement_signature(entry.spki, entry.signature, message)
+    signatures.verify_statement_signature(entry.spki, entry.signature, message)
 
 
 @pytest.mark.parametrize("commitment", [SALTED, PLAIN])

@@ -13,11 +13,11 @@ from dataclasses import replace
 import pytest
 from altered_rows import ALTERED, SAID, SAID_TOO, lived, other_signer, policies, row, swap
 from service_kit import alter, cut, examine, quiet_keeper, talk
-from tests.simulators.world import World
 
 from apostille.core.checkpoint import Checkpoint
 from apostille.core.tree import Head
 from apostille.storage.memory import MemoryStore
+from tests.simulators.world import World
 
 
 @pytest.fixture

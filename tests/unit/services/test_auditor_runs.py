@@ -12,12 +12,12 @@ import pytest
 from altered_rows import ALTERED, CLOSED, SAID, lived, policies
 from insider_kit import WRONG, Insider
 from service_kit import alter, examine, leaves, quiet_keeper, talk
-from tests.simulators.world import World
 
 from apostille.core.merkle import leaf_hash
 from apostille.services.auditor import examine_run, examine_store
 from apostille.services.examination import Examination
 from apostille.services.keeper import Keeper
+from tests.simulators.world import World
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from dataclasses import replace
 import pytest
 from insider_kit import Insider
 from service_kit import SAID, alter, copy_store, cut, leaf, quiet_keeper, talk
-from tests.simulators.world import World, seed
 
 from apostille.core import keys, predicates
 from apostille.core.checkpoint import Checkpoint
@@ -30,6 +29,7 @@ from apostille.services.attester import utc_text
 from apostille.services.keeper import STATEMENT_KEY_LIFE_MS, Keeper
 from apostille.services.publisher import LogSigner
 from apostille.services.verifier import verify_receipt
+from tests.simulators.world import World, seed
 
 
 @pytest.fixture

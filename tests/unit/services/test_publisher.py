@@ -11,7 +11,6 @@ import time
 
 import pytest
 from service_kit import copy_store
-from tests.simulators.world import MemoryHeads, MemorySink, World
 
 from apostille.core import note, tiles
 from apostille.core.checkpoint import Checkpoint, parse_checkpoint
@@ -29,6 +28,7 @@ from apostille.errors import (
 from apostille.ports import Record
 from apostille.services.publisher import Publisher
 from apostille.storage.memory import MemoryStore
+from tests.simulators.world import MemoryHeads, MemorySink, World
 
 
 class SpySigner:

@@ -10,7 +10,6 @@ import json
 
 import pytest
 from service_kit import SAID, alter, leaf, quiet_keeper
-from tests.simulators.world import World
 
 from apostille.core.keys import spki_ed25519
 from apostille.core.receipt import PendingReceipt, parse_receipt
@@ -18,6 +17,7 @@ from apostille.core.strict import canonical_json
 from apostille.errors import IncompleteError, MalformedError
 from apostille.services import receipts
 from apostille.services.verifier import verify_receipt
+from tests.simulators.world import World
 
 
 @pytest.fixture

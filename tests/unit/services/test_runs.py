@@ -11,7 +11,6 @@ import threading
 
 import pytest
 from service_kit import SAID, leaf, leaves
-from tests.simulators.world import World
 
 from apostille.core import predicates
 from apostille.core.canon import canonicalize
@@ -20,6 +19,7 @@ from apostille.services.auditor import examine_run
 from apostille.services.examination import Examination
 from apostille.services.keeper import Keeper
 from apostille.services.runs import Part, Run
+from tests.simulators.world import World
 
 ZERO = "00" * 32
 

@@ -24,11 +24,10 @@ from insider_kit import (
     unknown_signer,
 )
 from service_kit import SAID, exit_of
-from tests.simulators.world import World, seed
 
 from apostille.core import dsse, keys, note, predicates
-from apostille.core.commitment import SALT_BYTES
 from apostille.core.digest import sha256
+from apostille.core.opening import SALT_BYTES
 from apostille.core.policy import Policy, parse_policy
 from apostille.core.strict import canonical_json
 from apostille.errors import (
@@ -47,6 +46,7 @@ from apostille.services.keeper import KEYS_UNIT, Keeper
 from apostille.services.publisher import LogSigner
 from apostille.services.receipts import build_pending
 from apostille.services.verifier import VerifiedReceipt, examine_receipt, verify_receipt
+from tests.simulators.world import World, seed
 
 
 @dataclass(frozen=True)

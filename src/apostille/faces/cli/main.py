@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import sys
+import traceback
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -321,7 +322,7 @@ def _run(words: list[str]) -> int:
         return _INTERRUPTED
     except typer.Exit as exit_:
         return int(exit_.exit_code)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last one who can tell a bug from a verdict
         usage = getattr(error, "exit_code", None)
         if usage is not None and hasattr(error, "show"):
             error.show()
@@ -331,7 +332,7 @@ def _run(words: list[str]) -> int:
         sys.stdout.flush()  # where stdout itself is what failed, this fails again, and ``main`` says so
         _report(error)
         if os.environ.get("APOSTILLE_DEBUG"):
-            raise
+            traceback.print_exc()
         return codes.INTERNAL
     return int(result or 0)
 

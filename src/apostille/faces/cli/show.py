@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from apostille import wiring
 from apostille.core import strict
-from apostille.core.commitment import SALT_BYTES
+from apostille.core.opening import SALT_BYTES
 from apostille.core.statement import Statement, parse_statement
 from apostille.errors import NotFoundError
 from apostille.faces.cli.terminal import Terminal, marked, plain

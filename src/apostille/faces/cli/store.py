@@ -8,8 +8,8 @@ from rich.markup import escape
 
 from apostille import wiring
 from apostille.core import note
-from apostille.core.commitment import SALT_BYTES
 from apostille.core.keys import spki_ed25519
+from apostille.core.opening import SALT_BYTES
 from apostille.core.predicates import ID_BYTES
 from apostille.core.proof import LogProof, format_proof
 from apostille.core.statement import parse_statement
@@ -140,15 +140,20 @@ def log_export(terminal: Terminal, out: Path) -> int:
 def log_receipt(terminal: Terminal, what: str, out: Path) -> int:
     """Write the receipt of an output, and the output itself, so that they can be handed on."""
     folder = terminal.folder
+    if not out.name:
+        raise NotFoundError(f"{out} names no file")
     logs = [key for key in wiring.load_policy().logs if key.name == folder.origin()]
     if not logs:
         raise NotFoundError(f"the trust file names no log {folder.origin()}")
     reader = wiring.open_reader(folder)
     try:
         vault, signed = wiring.open_vault(folder), _newest(reader)
-        index = int(what) if what.isascii() and what.isdigit() else _index_of(reader, what)
+        is_index = what.isascii() and what.isdigit() and len(what) < 20
+        index = int(what) if is_index else _index_of(reader, what)
+        if index >= reader.head().size:
+            raise NotFoundError(f"there is no leaf {index}")
         if index >= signed.size:
-            raise IncompleteError(f"leaf {index} is not published yet, or not there")
+            raise IncompleteError(f"leaf {index} is not published yet")
         record = reader.record(index)
         receipt = build_receipt(reader, vault, signed, logs[0], index)
     finally:

@@ -5,6 +5,7 @@ Text that came from an agent is never printed as it is: hidden and control chara
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -183,9 +184,9 @@ def read_input(name: str) -> bytes:
     """
     try:
         return sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {name}") from error
     except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}:
+            raise NotFoundError(f"there is no file {name}") from error
         raise StorageUnavailableError(f"{name} can't be read: {error.strerror}") from error
 
 

@@ -11,7 +11,7 @@ from apostille.core.note import parse_note
 from apostille.core.policy import Policy, open_checkpoint
 from apostille.core.receipt import PendingReceipt, parse_receipt
 from apostille.core.tree import HashReader
-from apostille.errors import ApostilleError, InclusionError, MalformedError, NotFoundError, PolicyError
+from apostille.errors import ApostilleError, InclusionError, MalformedError, NotFoundError, PolicyError, VerificationError
 from apostille.faces import codes
 from apostille.faces.cli.terminal import Terminal, is_file, is_folder, plain, read_input
 from apostille.faces.cli.verdict import print_verdict
@@ -160,7 +160,7 @@ def _verify_store(terminal: Terminal, folder: wiring.StoreFolder, policy: Policy
                 published=published,
                 progress=progress,
             )
-    except MalformedError as error:
+    except (MalformedError, VerificationError) as error:
         examination.file(error, 1)
         return print_verdict(terminal, str(folder.path), examination)
     finally:

@@ -17,7 +17,7 @@ import orjson
 
 from apostille import wiring
 from apostille.core import predicates, strict
-from apostille.core.commitment import split_opening
+from apostille.core.opening import split_opening
 from apostille.core.statement import parse_statement
 from apostille.errors import (
     ConflictError,

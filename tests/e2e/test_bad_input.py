@@ -1,0 +1,259 @@
+"""Bad input for every command that reads something: a documented exit code, a sentence, never a trace, and nothing is lost.
+
+Spec: formats.md section 2 (rules for every parser); trust.md sections 3 (threats 18, 20, 25), 4 (exit codes).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+pytest_plugins = ("tests.e2e.cli_kit",)
+
+DOCUMENTED = {0, 1, 2, 3, 4, 5, 65, 69, 78}
+RECEIPT = "answer.txt.receipt.json"
+MIB = 2**20
+
+# Bytes that break something somewhere: (what, bytes)
+BAD: dict[str, bytes] = {
+    "nothing": b"",
+    "one NUL": b"\x00",
+    "NULs": bytes(4096),
+    "not UTF-8": b"abc\xff\xfe\x80def",
+    "overlong UTF-8": b"\xc0\xaf\xe0\x80\x80",
+    "CESU surrogates": b"\xed\xa0\x80\xed\xb0\x80",
+    "UTF-16": "hello".encode("utf-16"),
+    "BOM": b"\xef\xbb\xbf{}",
+    "lone surrogate": b'{"a":"\\ud800"}',
+    "lone surrogate in a key": b'{"\\udc00":1}',
+    "duplicate keys": b'{"a":1,"a":2}',
+    "NaN": b'{"a":NaN}',
+    "Infinity": b"[-Infinity]",
+    "huge number": b'{"a":' + b"9" * 5000 + b"}",
+    "huge exponent": b'{"a":1e999999}',
+    "beyond 2**53": b'{"a":9007199254740993}',
+    "deep arrays": b"[" * 100_000 + b"]" * 100_000,
+    "deep objects": b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
+    "open string": b'{"a":"' + b'\\"' * 50_000,
+    "trailing": b'{"a":1} {"b":2}',
+    "NUL in text": b'{"a":"\x00"}',
+    "CR only": b"a\rb\r",
+    "a long line": b"a" * (2 * MIB),
+    "many marks": b"a" + "\u0301".encode() * 100_000,
+    "escape sequences": b"\x1b]0;title\x07\x1b[31m",
+    "markup": b"[bold red]x[/] [/] [link=http://x]y\\",
+    "garbage": bytes(range(256)) * 64,
+}
+
+
+def seen(result) -> None:
+    """Documented, said in words, and without a trace."""
+    result.clear()
+    assert result.code in DOCUMENTED, (result.code, result.talk)
+    if result.code not in {0, 1, 3, 4, 65}:
+        assert b"error (" in result.err
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_content(home, name):
+    """As an artifact, as a receipt, as text to clean and to attest, by every way in."""
+    data = BAD[name]
+    home.file("bad.txt", data)
+    home.file("bad.json", data)
+    home.file("bad", data)
+    home.file("bad.receipt.json", data)
+    home.file("plain.receipt.json", (home.work / RECEIPT).read_bytes())
+    home.file("plain", data)
+    for media_type in ("text/plain", "application/json"):
+        seen(home.run("clean", "--media-type", media_type, stdin=data))
+        seen(home.run("clean", "--media-type", media_type, "bad.txt", "--json"))
+    attested = home.run("--json", "attest", "bad.txt", "bad.json", "bad")
+    seen(attested)
+    receipt = home.run("--json", "verify", "bad.receipt.json")
+    seen(receipt)
+    assert (receipt.code, receipt.json["verdict"]) == (65, "MALFORMED")
+    other = home.run("--json", "verify", "plain.receipt.json", "bad.receipt.json")
+    seen(other)
+    assert [item["exit"] for item in other.json] == [1, 65]
+    seen(home.run("trust", "add", "bad"))
+    assert home.run("verify", RECEIPT, "--trust", "bad").clear().code == 65
+    home.is_sound()
+
+
+@pytest.mark.parametrize("name", ["nothing", "not UTF-8", "garbage", "deep arrays", "NULs", "a long line"])
+def test_files_of_the_store(home, name):
+    """Each file of the store, and of the user's own state, replaced by something else: an error, and back again all is well."""
+    data = BAD[name]
+    (head,) = home.heads.iterdir()
+    places = {
+        "apostille.toml": (home.store / "apostille.toml", [78, 69]),
+        "units": (home.store / "keys" / "units", [0, 1, 65]),
+        "keeper.pem": (home.store / "keys" / "keeper.pem", [78, 69]),
+        "log.ed25519": (home.store / "keys" / "log.ed25519", [65, 69]),
+        "store.sqlite": (home.store / "store.sqlite", [1, 65]),
+        "checkpoint": (home.store / "log" / "checkpoint", [1, 65, 69]),
+        "known_logs": (home.known_logs, [65, 69]),
+        "head memory": (head, [65, 69]),
+    }
+    for place, (path, codes) in places.items():
+        kept = path.read_bytes()
+        path.write_bytes(data)
+        for words in (["verify"], ["attest", "answer.txt"], ["trust", "list"], ["show"]):
+            result = home.run(*words)
+            seen(result)
+            if words == ["attest", "answer.txt"]:
+                assert result.code in codes or (place == "known_logs" and result.code == 0), (place, result.code, result.talk)
+                if place in {"store.sqlite", "apostille.toml", "keeper.pem", "log.ed25519", "head memory"}:
+                    assert result.code != 0
+        path.unlink(missing_ok=True)
+        for sidecar in (home.store / "store.sqlite-wal", home.store / "store.sqlite-shm"):
+            if place == "store.sqlite":
+                sidecar.unlink(missing_ok=True)
+        path.write_bytes(kept)
+    home.is_sound()
+
+
+def test_folders_where_files_belong(home):
+    home.file("folder/x", b"")
+    for words in (
+        ["attest", "folder"],
+        ["clean", "folder"],
+        ["verify", RECEIPT, "--artifact", "folder"],
+        ["verify", RECEIPT, "--trust", "folder"],
+        ["verify", RECEIPT, "--log", "folder"],
+        ["verify", "folder"],
+        ["trust", "add", "folder"],
+        ["log", "proof", "3", "--out", "folder"],
+        ["log", "receipt", "3", "--out", "folder"],
+        ["log", "export", "--out", "answer.txt"],
+        ["clean", "answer.txt", "--findings", "folder"],
+        ["attest", "answer.txt", "--out", "answer.txt"],
+        ["--store", "folder", "log", "info"],
+        ["--store", "answer.txt", "init"],
+        ["attest", "/dev/null/x"],
+        ["clean", "loop"],
+        ["attest", "loop"],
+        ["verify", "loop"],
+        ["verify", "loop.receipt.json"],
+    ):
+        for name in ("loop", "loop.receipt.json"):
+            if not (home.work / name).is_symlink():
+                (home.work / name).symlink_to(name)
+        result = home.run(*words)
+        seen(result)
+        assert result.code != 0, words
+    home.is_sound()
+
+
+def test_folders_in_the_place_of_the_stores_files(home):
+    (head,) = home.heads.iterdir()
+    for path in (
+        home.store / "apostille.toml",
+        home.store / "store.sqlite",
+        home.store / "keys" / "units",
+        home.store / "keys" / "keeper.pem",
+        home.store / "keeper.lock",
+        home.store / "log" / "checkpoint",
+        home.known_logs,
+        head,
+    ):
+        aside = path.with_name("aside")
+        shutil.move(path, aside)
+        path.mkdir()
+        for words in (["attest", "answer.txt"], ["verify"], ["log", "info"]):
+            result = home.run(*words)
+            seen(result)
+        assert home.run("attest", "answer.txt").code != 0 or path == home.known_logs, path
+        path.rmdir()
+        shutil.move(aside, path)
+    home.is_sound()
+
+
+def test_files_that_may_not_be_read(home):
+    """As another user: what he may not read is named, in words."""
+    import os
+
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    home.file("secret.txt", b"secret").chmod(0o600)
+    home.file("secret.receipt.json", b"{}").chmod(0o600)
+    for folder in (home.path, *home.path.parents):
+        if str(folder).startswith("/tmp") and folder.name:
+            folder.chmod(folder.stat().st_mode | 0o055)
+    home.work.chmod(0o755)
+    call = "tests.e2e.nobody:main"
+    for words, code in (
+        (["clean", "secret.txt"], 69),
+        (["verify", "secret.receipt.json"], 69),
+        (["attest", "secret.txt"], 69),
+        (["verify"], 2),
+        (["log", "info"], 2),
+        (["init", "--store", "mine"], 69),
+        (["verify", RECEIPT, "--trust", "secret.txt"], 69),
+    ):
+        result = home.run(*words, call=call)
+        seen(result)
+        assert result.code in {code, 2, 69}, (words, result.code, result.talk)
+    home.is_sound()
+
+
+@pytest.mark.parametrize("twentieth", range(20))
+def test_a_database_that_is_cut(home, twentieth):
+    """At twenty lengths: the store does not verify, no keeper starts on it, and the rest of the machine is as it was."""
+    path = home.store / "store.sqlite"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * twentieth // 20])
+    verdict = home.run("--json", "verify")
+    seen(verdict)
+    assert verdict.code in {1, 65}
+    json.loads(verdict.out)
+    started = home.run("attest", "answer.txt")
+    seen(started)
+    assert started.code in {1, 65}
+    path.write_bytes(whole)
+    assert home.run("verify").clear().code == 0
+
+
+@pytest.mark.slow
+def test_a_large_answer(home):
+    """32 MB through ``attest`` and ``clean``: taken whole, and read back byte for byte."""
+    line = "The quick brown fox jumps over the lazy dog. Grüße.\n".encode()
+    data = line * (32 * MIB // len(line))
+    home.file("large.txt", data)
+    home.ok("attest", "large.txt")
+    assert home.run("verify", "large.txt.receipt.json").clear().code == 0
+    assert home.run("verify").clear().code == 0
+    assert home.ok("clean", "large.txt", "--quiet").out == data
+    home.ok("log", "receipt", "5", "--out", "again.txt")
+    assert (home.work / "again.txt").read_bytes() == data
+
+
+def test_names(home):
+    """Names that are long, hidden, or look like something else."""
+    long_name = "n" * 255
+    home.file(long_name, b"x")
+    seen(home.run("attest", long_name))
+    for name in ("\u202egnp.exe", "a\nb", "a\x1b[31mb", "\udcff", " ", "~", "$(id)", "[/]", "⟧"):
+        home.file(name, b"x")
+        made = home.run("attest", name)
+        seen(made)
+        assert made.code == 0
+        assert b"\x1b[31m" not in made.out + made.err
+        assert "\u202e".encode() not in made.out + made.err
+        assert home.run("verify", f"{name}.receipt.json").clear().code == 0
+    home.is_sound()
+
+
+@pytest.mark.parametrize("option", ["--agent", "--principal", "--media-type", "--profile"])
+@pytest.mark.parametrize("value", ["", "\udcff", "a\nb", "x" * 100_000, "[/]", "\u202e", "\x1b[31m"])
+def test_options(home, option, value):
+    result = home.run("attest", "answer.txt", option, value)
+    seen(result)
+    assert b"\x1b[31m" not in result.out + result.err
+    if result.code == 0:
+        shown = home.run("verify", RECEIPT)
+        seen(shown)
+        assert shown.code == 0
+        assert b"\x1b[31m" not in shown.out
