@@ -48,7 +48,7 @@ class Keeper:
 
     Raises:
         RollbackError: The restore guard found the store behind, or inconsistent with, a head that was signed or remembered.
-        ConfigurationError: The keeper's key is not certified in this store.
+        ConfigurationError: The keeper's key is not certified in this store, or the unit keys are another store's.
     """
 
     def __init__(self, parts: KeeperParts, *, publish_interval_seconds: float = 1.0) -> None:
@@ -81,6 +81,9 @@ class Keeper:
         named = {bytes.fromhex(digest) for digest in genesis.get("log", [])}
         if genesis.get("origin") != self.origin or not {vkey.hash for vkey in self._parts.signer.vkeys} <= named:
             raise ConfigurationError("the log key is not the one that this store's genesis names")
+        # A new key in the place of a lost one would seal on without a word, and what the old one sealed could never be opened.
+        if self._parts.vault.key(KEYS_UNIT) is None:
+            raise ConfigurationError("the store's own unit key is missing: its key file was lost or is another's; put it back")
 
     def _committed(self, head: Head) -> None:
         newest = self._publisher.newest

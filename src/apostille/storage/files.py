@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from apostille.errors import StorageUnavailableError
+from apostille.errors import StorageUnavailableError, TooLargeError
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
@@ -89,7 +89,8 @@ def read_file(path: Path, *, limit: int) -> bytes | None:
     """Return the content of a small file, ``None`` if there is none.
 
     Raises:
-        StorageUnavailableError: It can't be read, or is larger than ``limit`` bytes.
+        StorageUnavailableError: It can't be read.
+        TooLargeError: It is larger than ``limit`` bytes.
     """
     try:
         with path.open("rb") as file:
@@ -99,5 +100,5 @@ def read_file(path: Path, *, limit: int) -> bytes | None:
     except OSError as error:
         raise StorageUnavailableError(f"{path.name} can't be read: {error.strerror}") from error
     if len(data) > limit:
-        raise StorageUnavailableError(f"{path.name} is larger than {limit:,} bytes")
+        raise TooLargeError(f"{path.name} is too large", limit=limit)
     return data

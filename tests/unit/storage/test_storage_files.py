@@ -17,7 +17,7 @@ import pytest
 from apostille.core import tiles
 from apostille.core.checkpoint import Checkpoint, format_checkpoint
 from apostille.core.digest import sha256
-from apostille.errors import MalformedError, RollbackError, StorageUnavailableError
+from apostille.errors import MalformedError, RollbackError, StorageUnavailableError, TooLargeError
 from apostille.storage import files
 from apostille.storage.heads import FolderHeadMemory
 from apostille.storage.lock import StoreLock
@@ -96,7 +96,7 @@ def test_reading(tmp_path):
     assert files.read_file(path, limit=10) is None
     path.write_bytes(b"0123456789")
     assert files.read_file(path, limit=10) == b"0123456789"
-    with pytest.raises(StorageUnavailableError, match="larger than 9 bytes"):
+    with pytest.raises(TooLargeError, match="file is too large; the limit is 9"):
         files.read_file(path, limit=9)
     with pytest.raises(StorageUnavailableError, match="Is a directory"):
         files.read_file(tmp_path, limit=10)
@@ -211,7 +211,7 @@ def test_a_file_that_can_not_be_read(memory):
         memory.recall(ORIGIN)
     path.rmdir()
     path.write_bytes(bytes(5000))
-    with pytest.raises(StorageUnavailableError, match="larger"):
+    with pytest.raises(MalformedError, match="too large"):
         memory.recall(ORIGIN)
 
 

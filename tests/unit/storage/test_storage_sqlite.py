@@ -284,7 +284,7 @@ def test_bytes_flipped_anywhere(path, tmp_path):
         flipped.write_bytes(data[:at] + bytes((data[at] ^ 0xFF,)) + data[at + 1 :])
         try:
             use_all(SqliteStore(flipped, read_only=True))
-        except (MalformedError, UnsupportedVersionError, StorageUnavailableError):
+        except (MalformedError, UnsupportedVersionError, StorageUnavailableError, VerificationError):
             refused += 1
     assert refused > 3
 
