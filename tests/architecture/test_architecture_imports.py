@@ -20,7 +20,7 @@ CONTRACTS = (
     "layers",
     "faces: only cli composes them",
     "pure-core: no I/O, clock, randomness, threads, logging, Unicode tables of the host",
-    "crypto-door: signatures in core.keys, encryption in core.sealing",
+    "crypto-door: core.signatures verifies, core.keys signs, core.sealing encrypts",
     "database-door",
     "never",
     "fast-json-door: orjson in adapters and faces only",

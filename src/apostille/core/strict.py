@@ -147,13 +147,7 @@ def json_value(data: bytes, *, spec: str, max_depth: int = 16) -> Any:
         MalformedJsonError: Anything else, with the reason.
     """
     text = utf8(data, spec=spec)
-    if data.count(b"{") + data.count(b"[") > max_depth:
-        depth = 0
-        for token in _JSON_NESTING.findall(data):
-            depth += token in (b"{", b"[")
-            depth -= token in (b"}", b"]")
-            if depth > max_depth:
-                raise MalformedJsonError(f"nested deeper than {max_depth}", spec=spec)
+    json_depth(data, max_depth, spec=spec)
     try:
         value, end = _DECODER.raw_decode(text)
         if end != len(text):
@@ -177,6 +171,22 @@ def _check_values(value: Any) -> None:
     elif isinstance(value, dict):
         for item in value.values():
             _check_values(item)
+
+
+def json_depth(data: bytes, max_depth: int, *, spec: str) -> None:
+    """Refuse JSON that is nested too deep, before a parser recurses into it. Linear, whatever the bytes are.
+
+    Raises:
+        MalformedJsonError: Deeper than ``max_depth``.
+    """
+    if data.count(b"{") + data.count(b"[") <= max_depth:
+        return
+    depth = 0
+    for token in _JSON_NESTING.findall(data):
+        depth += token in (b"{", b"[")
+        depth -= token in (b"}", b"]")
+        if depth > max_depth:
+            raise MalformedJsonError(f"nested deeper than {max_depth}", spec=spec)
 
 
 def canonical_json(value: Any) -> bytes:

@@ -162,6 +162,7 @@ class _Recorder:
 
     def _call(self, name: str, signature: inspect.Signature, args: Any, kwargs: Any) -> tuple[Pending, inspect.BoundArguments]:
         bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
         try:
             raw = json.dumps(bound.arguments, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
         except (TypeError, ValueError) as error:

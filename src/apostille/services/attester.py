@@ -53,11 +53,19 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Attester:
-    """Signs drafts with one statement key."""
+    """Signs drafts with one statement key.
+
+    Attributes:
+        key: The key.
+        clock: This machine's clock.
+        random: This machine's randomness.
+        not_before_ms: Begin of the key's life. A clock that was set back since does not make statements that nobody accepts.
+    """
 
     key: StatementKey
     clock: Clock
     random: Random
+    not_before_ms: int = 0
 
     def attest(
         self,
@@ -91,9 +99,12 @@ class Attester:
         subjects += draft.digests
         try:
             described = strict.canonical_json(dict(draft.attributes))
-            strict.json_value(described, spec="attributes")
+            if strict.json_value(described, spec="attributes") != draft.attributes:
+                raise MalformedError("a key that is no string, or a value that JSON changes", spec="attributes")
         except UnicodeEncodeError as error:  # a name that came as bytes of a command line, for example
             raise MalformedError("a lone surrogate in a name or another text", spec="attributes") from error
+        except (TypeError, ValueError, RecursionError) as error:
+            raise MalformedError("a value that is none of JSON", spec="attributes") from error
         commit("attributes", described, plain=False)
         if draft.findings:
             commit("findings", draft.findings, plain=False)
@@ -102,7 +113,7 @@ class Attester:
 
         predicate = {
             **draft.fields,
-            "captured_at": utc_text(self.clock.now_ms()),
+            "captured_at": utc_text(max(self.clock.now_ms(), self.not_before_ms)),
             "key_id": self.key.key_id,
             "nonce": self.random.token(predicates.ID_BYTES).hex(),
         }

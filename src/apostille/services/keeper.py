@@ -14,7 +14,7 @@ from typing import Any
 from apostille.core import keys, predicates, statement
 from apostille.core.digest import sha256
 from apostille.core.tree import Head
-from apostille.errors import ConfigurationError, NotFoundError, UnavailableError
+from apostille.errors import ConfigurationError, MalformedError, NotFoundError, RollbackError, UnavailableError
 from apostille.ports import Clock, HeadMemory, PendingEntry, Random, SignedCheckpoint, Store, TileSink, Vault
 from apostille.services import publisher as pub
 from apostille.services.attester import Attester, Draft, utc_text
@@ -73,11 +73,18 @@ class Keeper:
         self._committed(self._sequencer.head)
 
     def _check_own_keys(self) -> None:
-        index = self._store.index_of_key(sha256(self._parts.key.spki))
+        mine = sha256(self._parts.key.spki)
+        try:
+            founded, certified = (self._store.record(index) for index in (0, 1))
+            genesis = statement.parse_statement(founded.statement).predicate
+            named_key = statement.parse_statement(certified.statement).subjects.get("spki")
+        except (NotFoundError, MalformedError) as error:
+            raise RollbackError(f"the store was altered or is damaged: {error}") from error
+        # Leaf 1 certifies the keeper's first key; a later one is found by what the store says of it.
+        index = 1 if named_key == mine else self._store.index_of_key(mine)
         if index is None:
             raise ConfigurationError("the keeper's key is not certified in this store")
         self._issuer = self._store.record(index).pae_digest
-        genesis = statement.parse_statement(self._store.record(0).statement).predicate
         named = {bytes.fromhex(digest) for digest in genesis.get("log", [])}
         if genesis.get("origin") != self.origin or not {vkey.hash for vkey in self._parts.signer.vkeys} <= named:
             raise ConfigurationError("the log key is not the one that this store's genesis names")
@@ -156,8 +163,8 @@ class Keeper:
             draft = Draft(predicates.KEY, fields, {"holder": holder}, digests=(("spki", spki),))
             mine = Attester(parts.key, parts.clock, parts.random)
             self.submit(mine.attest(draft, unit=KEYS_UNIT, certifies=spki))
-            made = Attester(key, parts.clock, parts.random)
-            # Half a life, so that a run that is open never outlives the key it began with by surprise.
+            made = Attester(key, parts.clock, parts.random, now)
+            # Half a life: what is signed just before is still well inside the key's life.
             self._attesters[held_by, holder] = (made, now + STATEMENT_KEY_LIFE_MS // 2)
             return made
 
@@ -172,9 +179,13 @@ class Keeper:
     ) -> Run:
         """Open a run. Its first statement is on its way when this returns."""
         newest = self._publisher.newest
+        holder = agent if held_by == "agent" else held_by
+        self.attester(holder, held_by=held_by)  # certified before the run opens
         return Run(
             self,
-            self.attester(agent if held_by == "agent" else held_by, held_by=held_by),
+            # Asked for again at every statement: a run may live longer than a key.
+            lambda: self.attester(holder, held_by=held_by),
+            self._parts.random,
             agent=agent,
             on_behalf_of=on_behalf_of,
             isolation=isolation,
@@ -218,7 +229,7 @@ class Keeper:
 
     def bundle_at(self, index: int) -> dict[str, Any]:
         """Return the Sigstore bundle of a published leaf."""
-        return build_bundle(self._store, self.wait_published(index), self._parts.signer.vkeys[0], index)
+        return build_bundle(self._store, self.wait_published(index, MAX_MERGE_DELAY_SECONDS), self._parts.signer.vkeys[0], index)
 
     @property
     def reader(self) -> Store:

@@ -118,6 +118,7 @@ class Publisher:
             StorageUnavailableError, ConflictError: It can't be kept.
         """
         with self._signing:
+            began = self._clock.monotonic()
             head = self._committed()
             last = self._published
             if head.size and (last is None or head.size > last.size):
@@ -127,8 +128,8 @@ class Publisher:
                 self._heads.remember(cp.Checkpoint(self._signer.origin, signed.size, signed.root_hash))
                 with self._changed:
                     self._published = last = signed
-                    if self._committed().size == signed.size:
-                        self._behind_since = None
+                    # What was committed since then has been waiting since then, not since before.
+                    self._behind_since = None if self._committed().size == signed.size else began
                     self._changed.notify_all()
             if last is not None:
                 self._project(last)

@@ -8,7 +8,7 @@ for is covered with all before it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from apostille.core.canon import Finding, format_findings
 from apostille.core.digest import ZERO_HEX
 from apostille.core.opening import SALT_BYTES
 from apostille.errors import ConfigurationError
-from apostille.ports import PendingEntry
+from apostille.ports import PendingEntry, Random
 from apostille.services.attester import SALTED, Attester, Draft
 from apostille.services.sequencer import Ticket
 
@@ -116,7 +116,8 @@ class Run:
 
     Args:
         log: Where statements go.
-        attester: Signs with this side's own certified key.
+        attester: Returns the attester that signs now, with this side's own certified key.
+        random: This machine's randomness.
         agent: Name of the agent; it goes into the attributes opening only.
         on_behalf_of: Principal, likewise.
         isolation: What was really reached: ``none``, ``landlock``, ``netns``, ``uid``, ``host``.
@@ -127,7 +128,8 @@ class Run:
     def __init__(
         self,
         log: Log,
-        attester: Attester,
+        attester: Callable[[], Attester],
+        random: Random,
         *,
         agent: str,
         on_behalf_of: str | None = None,
@@ -135,7 +137,7 @@ class Run:
         opening: Mapping[str, Any] | None = None,
         head: tuple[int, bytes] | None = None,
     ) -> None:
-        run_id = attester.random.token(predicates.ID_BYTES)
+        run_id = random.token(predicates.ID_BYTES)
         self.id = run_id.hex()
         self.agent = agent
         self.isolation = isolation
@@ -143,6 +145,7 @@ class Run:
         self._unit = run_id  # an unknown data subject: the run is the erasure unit
         self._log = log
         self._attester = attester
+        self._random = random
         self._who = {"agent": agent} | ({"on_behalf_of": on_behalf_of} if on_behalf_of else {})
         self._lock = threading.Lock()
         self._count = 0
@@ -154,7 +157,7 @@ class Run:
         self.opened = self._add(Draft(predicates.RUN_OPEN, fields, {**self._who, **(opening or {})}))
 
     def _add(self, draft: Draft, *, receipt_id: str | None = None, is_last: bool = False) -> Pending:
-        receipt = bytes.fromhex(receipt_id) if receipt_id else self._attester.random.token(predicates.ID_BYTES)
+        receipt = bytes.fromhex(receipt_id) if receipt_id else self._random.token(predicates.ID_BYTES)
         # The lock is held until the log has the entry: the chain's order is the log's order.
         with self._lock:
             if self._is_closed:
@@ -165,7 +168,7 @@ class Run:
             chained = Draft(
                 draft.type, {**draft.fields, **chain}, draft.attributes, draft.contents, draft.findings, draft.digests
             )
-            entry = self._attester.attest(chained, unit=self._unit, run=self._run, receipt_id=receipt)
+            entry = self._attester().attest(chained, unit=self._unit, run=self._run, receipt_id=receipt)
             ticket = self._log.submit(entry)
             self._count += 1
             self._previous = entry.pae_digest.hex()

@@ -252,7 +252,10 @@ def _examine_pending(examination: Examination, pending: PendingReceipt, overdue_
         verify_statement_signature(pending.spki, pending.envelope.signature, message)
     captured_at = ""
     with examination.step(7, "the statement is well formed"):
-        captured_at = parse_statement(pending.envelope.unverified_payload).predicate["captured_at"]
+        fields = parse_statement(pending.envelope.unverified_payload).predicate
+        captured_at = fields["captured_at"]
+        if fields["key_id"] != key_id(pending.spki):
+            raise PolicyError("the statement names another key than the one that signed it")
     with examination.step(2, "a signed checkpoint covers it"):
         if overdue_before is not None and captured_at < overdue_before:
             raise IncompleteError("OVERDUE: committed, but not published within a minute; compare with --log")

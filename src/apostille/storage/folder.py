@@ -118,4 +118,12 @@ def add_client(folder: StoreFolder, key_sha256: str, agent: str) -> None:
     text = files.read_file(folder.config, limit=MAX_SETTINGS_BYTES) or b""
     if not settings.clients:
         text += b"\n[clients] # SHA-256 of a client's key = agent\n"
-    files.replace_file(folder.config, text + f'"{key_sha256}" = "{agent}"\n'.encode())
+    text += f'"{key_sha256}" = "{agent}"\n'.encode()
+    try:
+        is_kept = tomllib.loads(text.decode()).get("clients", {}).get(key_sha256) == agent
+    except ValueError:
+        is_kept = False
+    if not is_kept:
+        line = f'"{key_sha256}" = "{agent}"'
+        raise ConfigurationError(f"{folder.config.name} was edited by hand: put this line into its table [clients]: {line}")
+    files.replace_file(folder.config, text)

@@ -1,6 +1,7 @@
 """Tiles in a folder, as monitors read them: immutable files, and ``checkpoint`` written last.
 
-They are a projection of the store: lost tiles are written again from it, and nothing is ever overwritten with other bytes.
+They are a projection of the store; nothing is ever overwritten with other bytes. To have lost tiles written again, remove
+``checkpoint`` too: the next publication then begins at zero.
 """
 
 from __future__ import annotations

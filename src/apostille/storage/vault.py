@@ -14,7 +14,7 @@ from apostille.core import sealing, strict
 from apostille.errors import MalformedError, StorageUnavailableError
 from apostille.storage import files
 
-_LIMIT = 64 * 2**20
+_LIMIT = 2**32  # some fifty million runs
 _FIELDS = 3
 _SPEC = "unit keys"
 

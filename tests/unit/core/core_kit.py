@@ -89,7 +89,7 @@ TYPES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str], list[str]]] = 
         ["canonical", "findings"],
     ),
     predicates.KEY: (
-        {**COMMON, "event": "certify", "issuer": DIGEST, "not_before": NOW, "not_after": LATER, "usage": "statement"},
+        {**COMMON, "event": "certify", "issuer": DIGEST, "not_before": NOW, "not_after": LATER, "usage": "erasure"},
         {
             "certify": True,
             "compromised_since": TIME,
@@ -106,10 +106,37 @@ TYPES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str], list[str]]] = 
     predicates.ERASURE: (
         {**COMMON, "effective_at": TIME, "erases": [{"index": 4, "openings": ["canonical", "raw"]}], "method": "key"},
         {},
-        ["attributes"],
-        ["leaf/4"],
+        ["attributes", "leaf/4"],
+        [],
     ),
 }
+# Optional fields of key statements that can't stand alone (section 3.5): field -> what comes with it.
+BY_GENESIS = {"event": "genesis", "usage": "root", "log": [DIGEST], "next": DIGEST, "origin": ORIGIN}
+COMPANIONS: dict[str, dict[str, Any]] = {
+    "certify": {"usage": "statement", "held_by": "keeper"},
+    "compromised_since": {"event": "revoke"},
+    "held_by": {"usage": "statement"},
+    "log": BY_GENESIS,
+    "origin": BY_GENESIS,
+}
+
+
+def with_optional(kind: str, name: str) -> dict[str, Any]:
+    """The required fields of a type and one optional field, with what has to come with it."""
+    required, optional, *_ = TYPES[kind]
+    more = COMPANIONS.get(name, {}) if kind == predicates.KEY else {}
+    return {**required, **more, name: optional[name]}
+
+
+def fullest(kind: str) -> list[dict[str, Any]]:
+    """Well-formed predicates of a type with all optional fields, each in one of them at least."""
+    required, optional, *_ = TYPES[kind]
+    if kind != predicates.KEY:
+        return [{**required, **optional}]
+    anywhere = {name: optional[name] for name in ("next", "replaces")}
+    keeper = {"usage": "statement", "held_by": "keeper", "certify": True}
+    ended = {"event": "revoke", "compromised_since": TIME}
+    return [{**required, **anywhere, **more} for more in (BY_GENESIS, keeper, {**keeper, **ended})]
 
 
 def said(kind: str, changes: Mapping[str, Any] | None = None, *, names: list[str] | None = None) -> bytes:

@@ -12,7 +12,7 @@ import pytest
 from apostille.core import predicates
 from apostille.core.predicates import FIELDS, SHAPES, check_fields, check_subjects
 from apostille.errors import MalformedError
-from tests.unit.core.core_kit import CHAIN, DIGEST, KEY_ID, PROFILE, TIME, TYPES
+from tests.unit.core.core_kit import CHAIN, DIGEST, KEY_ID, PROFILE, TIME, TYPES, fullest, with_optional
 
 ALL_VALUES = {
     name: value for required, optional, *_ in TYPES.values() for name, value in {**CHAIN, **required, **optional}.items()
@@ -28,7 +28,9 @@ def test_types():
 def test_required_fields(kind):
     required, optional, *_ = TYPES[kind]
     check_fields(kind, required)
-    check_fields(kind, {**required, **optional})
+    for predicate in fullest(kind):
+        check_fields(kind, predicate)
+    assert {name for predicate in fullest(kind) for name in predicate} == {*required, *optional}
     for name in required:
         with pytest.raises(MalformedError):
             check_fields(kind, {field: value for field, value in required.items() if field != name})
@@ -36,9 +38,8 @@ def test_required_fields(kind):
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_each_optional_field_alone(kind):
-    required, optional, *_ = TYPES[kind]
-    for name, value in optional.items():
-        check_fields(kind, {**required, name: value})
+    for name in TYPES[kind][1]:
+        check_fields(kind, with_optional(kind, name))
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -176,11 +177,10 @@ def test_bad_values(name):
     kind = next(kind for kind, (required, optional, *_) in TYPES.items() if name in {**CHAIN, **required, **optional})
     if name in CHAIN:
         kind = predicates.RUN_OPEN
-    required, optional, *_ = TYPES[kind]
-    good = {**required, **optional}
+    good = next(predicate for predicate in fullest(kind) if name in predicate)
     check_fields(kind, good)
     for bad in [*BAD_FIELDS[name], None]:
-        with pytest.raises(MalformedError):
+        with pytest.raises(MalformedError, match=r"^(?!.*do not go together)"):
             check_fields(kind, {**good, name: bad})
             pytest.fail(f"{name}: {str(bad)[:60]!r}")
 

@@ -86,11 +86,7 @@ ALTERED: dict[str, tuple[Callable[[World], None], str, int]] = {
         "sealed opening does not decrypt",
         SAID,
     ),
-    "another's openings": (
-        lambda w: alter(w, SAID, openings=row(w, SAID_TOO).openings),
-        "sealed opening does not decrypt",
-        SAID,
-    ),
+    "another's openings": (lambda w: alter(w, SAID, openings=row(w, SAID_TOO).openings), "sealed opening does not decrypt", SAID),
     "foreign opening": (
         lambda w: alter(w, SAID, openings=(*row(w, SAID).openings, SealedOpening("findings", b"x" * 40))),
         "an opening is stored that the statement does not name",

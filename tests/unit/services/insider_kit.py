@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from apostille.core import dsse, keys, predicates
+from apostille.core import dsse, keys, predicates, strict
 from apostille.core.digest import sha256
+from apostille.core.opening import SALT_BYTES, opening_digest
+from apostille.core.statement import format_statement
+from apostille.ports import OpeningText, PendingEntry
 from apostille.services.attester import Attester, Draft, utc_text
 from apostille.services.keeper import KEYS_UNIT
 from tests.simulators.world import World, seed
@@ -82,14 +85,14 @@ def ended(event: str) -> Callable[[Insider], int]:
         key = i.new_key("ended")
         i.certify(i.mine, key, 1)
         i.output(key)
-        i.certify(i.root, key, 0, event=event, held_by=None)
+        i.certify(i.root, key, 0, event=event)
         return i.output(key)
 
     return act
 
 
 def ended_by_keeper(i: Insider) -> int:
-    return i.certify(i.mine, i.agent, 1, event="retire", held_by=None)
+    return i.certify(i.mine, i.agent, 1, event="retire")
 
 
 def certified_twice(i: Insider) -> int:
@@ -117,8 +120,9 @@ def wrong_issuer(i: Insider) -> int:
 
 
 def second_genesis(i: Insider) -> int:
-    key = i.new_key("x")
-    return i.certify(i.root, key, 0, event="genesis", usage="root", held_by=None, origin=i.world.signer.origin)
+    key, signer = i.new_key("x"), i.world.signer
+    named = {"origin": signer.origin, "log": [vkey.hash.hex() for vkey in signer.vkeys], "next": "00" * 32}
+    return i.certify(i.root, key, 0, event="genesis", usage="root", held_by=None, **named)
 
 
 def longer_life_than_the_issuer(i: Insider) -> int:
@@ -136,7 +140,7 @@ def life_that_ends_before_it_begins(i: Insider) -> int:
 
 def said_before_its_key_began(i: Insider) -> int:
     i.world.clock.now -= 10_000
-    return i.output(i.agent)
+    return i.output(replace(i.agent, not_before_ms=0))  # an attester of ours would say the begin of the key's life
 
 
 def said_after_its_key_ended(i: Insider) -> int:
@@ -152,17 +156,42 @@ def erasure_key_speaks(i: Insider) -> int:
 
 def erasure(i: Insider, by: Attester, index: int, openings: list[str], *, digest: bytes | None = None) -> int:
     what = digest or i.world.store.record(index).pae_digest
-    fields = {
-        "effective_at": utc_text(i.world.clock.now),
-        "erases": [{"index": index, "openings": openings}],
-        "method": "row",
+    fields = {"effective_at": utc_text(i.world.clock.now), "erases": [{"index": index, "openings": openings}], "method": "row"}
+    # An attester writes bare digests before the attributes; the leaves of an erasure stand behind them.
+    return i.put(formed(i, by, predicates.ERASURE, fields, behind=[(f"leaf/{index}", what)]))
+
+
+def signed(by: Attester, statement: bytes, openings: tuple[OpeningText, ...] = (), **more: bytes | None) -> PendingEntry:
+    """Any bytes under a good signature: whoever has a key needs no attester, which would refuse to sign most of them."""
+    message = dsse.pae(statement)
+    return PendingEntry(statement, sha256(message), by.key.sign(message), by.key.spki, openings, KEYS_UNIT, **more)
+
+
+def formed(
+    i: Insider,
+    by: Attester,
+    kind: str,
+    fields: dict[str, Any],
+    *,
+    before: Sequence[tuple[str, bytes]] = (),
+    behind: Sequence[tuple[str, bytes]] = (),
+) -> PendingEntry:
+    """A statement with an opening of attributes, signed whether a reader takes it or not.
+
+    Args:
+        before: Bare digests that stand before the attributes.
+        behind: Those that stand behind them.
+    """
+    salt, described = i.world.random.token(SALT_BYTES), strict.canonical_json({"agent": "a", "reason": "asked"})
+    attributes = OpeningText("attributes", opening_digest(salt, described), salt + described)
+    common = {
+        "captured_at": utc_text(i.world.clock.now_ms()),
+        "key_id": by.key.key_id,
+        "nonce": i.world.random.token(predicates.ID_BYTES).hex(),
     }
-    draft = Draft(predicates.ERASURE, fields, {"reason": "asked", "unit": "x"})
-    entry = by.attest(draft, unit=KEYS_UNIT)
-    # The attester writes digests before the attributes; leaves stand behind them.
-    said = entry.statement[:-2] + b',{"digest":{"sha256":"%s"},"name":"leaf/%d"}]}' % (what.hex().encode(), index)
-    assert said.count(b"leaf/") == 1
-    return i.put(resigned(entry, by, said))
+    text = format_statement(kind, {**common, **fields}, [*before, (attributes.name, attributes.digest), *behind])
+    run = bytes.fromhex(fields["run"]) if "run" in fields else None
+    return signed(by, text, (attributes,), run=run, certifies=dict(before).get("spki"))
 
 
 def resigned(entry, by: Attester, statement: bytes):

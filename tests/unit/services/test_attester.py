@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from apostille.core import dsse, keys, predicates, signatures
 from apostille.core.statement import MAX_STATEMENT_BYTES, parse_statement
+from apostille.core.strict import json_value
 from apostille.errors import MalformedError, TooLargeError
 from apostille.services.attester import PLAIN, SALTED, Attester, Draft, utc_text
 from tests.simulators.world import CountingRandom, FixedClock, seed
@@ -178,6 +179,161 @@ def test_one_mebibyte_is_the_limit():
 def test_a_name_that_is_no_text():
     with pytest.raises(MalformedError, match="lone surrogate"):
         attester().attest(draft(attributes={"agent": "bad\udcff"}), unit=UNIT)
+
+
+REFUSED_VALUES = {
+    "float": 1.5,
+    "whole float": 1.0,
+    "minus zero": -0.0,
+    "not a number": float("nan"),
+    "infinity": float("inf"),
+    "minus infinity": float("-inf"),
+    "null": None,
+    "2**53": 2**53,
+    "-2**53": -(2**53),
+    "googol": 10**100,
+    "lone high surrogate": "\ud800",
+    "lone low surrogate": "a\udfffb",
+    "key that is not ASCII": {"naïve": 1},
+    "key that is a lone surrogate": {"\udcff": 1},
+}
+
+
+def nested(value):
+    return {"plain": value, "in a list": [1, [value]], "in an object": {"a": {"b": value}}}
+
+
+@pytest.mark.parametrize("name", REFUSED_VALUES)
+def test_attributes_that_no_reader_takes(name):
+    """Outside the profile of JSON that receipts are read in: signed once, such attributes could not be shown to anybody."""
+    for where, value in nested(REFUSED_VALUES[name]).items():
+        with pytest.raises(MalformedError):
+            attester().attest(draft(attributes={"agent": "a", "x": value}), unit=UNIT)
+            pytest.fail(where)
+
+
+@pytest.mark.parametrize("name", ["naïve", "ключ", "\U0001f600", "bad\udcff"])
+def test_attribute_keys_that_no_reader_takes(name):
+    with pytest.raises(MalformedError):
+        attester().attest(draft(attributes={"agent": "a", name: 1}), unit=UNIT)
+
+
+def test_attributes_that_are_too_deep():
+    def deep(levels: int):
+        value: object = 1
+        for _ in range(levels):
+            value = [value]
+        return draft(attributes={"x": value})
+
+    attester().attest(deep(15), unit=UNIT)
+    with pytest.raises(MalformedError, match="deeper"):
+        attester().attest(deep(16), unit=UNIT)
+
+
+@pytest.mark.parametrize(
+    "value", [0, 2**53 - 1, -(2**53 - 1), True, False, "", "null", "NaN", "1.5", "naïve", "\U0001f600", [], {}, ["null", {}]]
+)
+def test_attributes_that_are_taken(value):
+    """The edge of the refusals: it is about values, not about words that look like them."""
+    entry = attester().attest(draft(attributes={"x": value}), unit=UNIT)
+    opening = next(opening for opening in entry.openings if opening.name == "attributes")
+    assert json_value(opening.content[32:], spec="attributes") == {"x": value}
+
+
+FOUNDED = {"event": "certify", "usage": "statement", "held_by": "agent", "issuer": "00" * 32}
+KEY_DRAFT = {
+    "type": predicates.KEY,
+    "fields": {**FOUNDED, "not_before": utc_text(0), "not_after": utc_text(1)},
+    "contents": (),
+    "findings": b"",
+    "digests": (("spki", b"s" * 32),),
+}
+CLOSING = {"run": "ab" * 16, "seq": 1, "previous": "cd" * 32, "count": 2, "outcome": "completed"}
+INPUT = {"run": "ab" * 16, "seq": 1, "previous": "cd" * 32, "commitment": SALTED}
+RAW_ONLY = [("raw", b"x")]
+
+
+def keyed(**changes) -> Draft:
+    return draft(**(KEY_DRAFT | {"fields": KEY_DRAFT["fields"] | changes}))
+
+
+def closing(**changes) -> Draft:
+    return draft(type=predicates.RUN_CLOSE, fields={**CLOSING, **changes}, contents=(), findings=b"")
+
+
+def given(contents, **changes) -> Draft:
+    return draft(type=predicates.INPUT, fields={**INPUT, **changes}, contents=contents, findings=b"")
+
+
+REFUSED_DRAFTS = {
+    "a field too few": draft(fields={"assurance": "bound", "commitment": SALTED}),
+    "a field too many": draft(fields={**MADE, "model": "x"}),
+    "an outcome that is no word": draft(fields={**MADE, "outcome": "Bad Word!"}),
+    "an outcome that is null": draft(fields={**MADE, "outcome": None}),
+    "a number that is a float": closing(seq=1.0),
+    "a number that is too large": closing(count=2**53),
+    "a number that is true": closing(seq=True),
+    "part of a chain": draft(fields={**MADE, "run": "ab" * 16}),
+    "run closed with a word of its own": closing(outcome="cancelled"),
+    "statement key that nobody holds": keyed(usage="erasure"),
+    "agent that certifies": keyed(certify=True),
+    "compromised though not revoked": keyed(compromised_since=utc_text(0)),
+    "origin without genesis": keyed(origin="log.example/x"),
+    "gap that ends before it begins": draft(
+        type=predicates.GAP, fields={"from": utc_text(1), "to": utc_text(0)}, contents=(), findings=b""
+    ),
+    "canonical form without profile": given(CONTENTS[:2]),
+    "profile without canonical form": given(RAW_ONLY, profile="opaque"),
+    "a subject too few": draft(contents=RAW_ONLY),
+    "a subject too many": draft(type=predicates.RUN_CLOSE, fields=CLOSING, contents=RAW_ONLY, findings=b""),
+    "subjects out of order": draft(contents=[("canonical", b""), ("raw", b"")]),
+    "a subject that is doubled": draft(contents=[*CONTENTS, PARTS[0]]),
+    "a part without a sound path": draft(contents=[*CONTENTS, ("part/choice/00/text", b"")]),
+    "a key statement without its key": draft(**(KEY_DRAFT | {"digests": ()})),
+}
+
+
+class CountingKey:
+    """The real key, and how often it has signed."""
+
+    def __init__(self) -> None:
+        self.key_id, self.spki, self.signed = KEY.key_id, KEY.spki, 0
+
+    def sign(self, message: bytes) -> bytes:
+        self.signed += 1
+        return KEY.sign(message)
+
+
+@pytest.mark.parametrize("name", REFUSED_DRAFTS)
+def test_what_no_reader_takes_is_not_signed(name):
+    key = CountingKey()
+    tool = Attester(key, FixedClock(), CountingRandom())
+    with pytest.raises(MalformedError):
+        tool.attest(REFUSED_DRAFTS[name], unit=UNIT)
+    assert key.signed == 0
+    tool.attest(draft(), unit=UNIT)
+    assert key.signed == 1, "it goes on"
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        draft(),
+        draft(PLAIN),
+        draft(contents=CONTENTS[:2], findings=b""),
+        keyed(),
+        keyed(held_by="keeper", certify=True),
+        keyed(event="revoke", compromised_since=utc_text(0)),
+        closing(),
+        closing(outcome="crash"),
+        given(RAW_ONLY),
+        given(CONTENTS[:2], profile="opaque"),
+    ],
+)
+def test_what_is_signed_is_read(made):
+    """The neighbours of the refused drafts."""
+    entry = attester().attest(made, unit=UNIT)
+    assert parse_statement(entry.statement).type == made.type
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from insider_kit import WRONG, Insider, erasure, resigned, unknown_signer
+from insider_kit import WRONG, Insider, erasure, formed, signed, unknown_signer
 from service_kit import alter, examine
 
 from apostille.core import predicates
-from apostille.services.attester import Draft, utc_text
-from apostille.services.keeper import KEYS_UNIT
+from apostille.services.attester import utc_text
 
 
 @pytest.fixture
@@ -43,8 +42,7 @@ def test_a_wrong_entry_in_a_sound_tree(insider, name):
 )
 def test_a_signed_statement_that_is_none(insider, statement):
     """Whoever has a key can sign anything: what is no statement is 65 (or has no key to name), and the rest is still examined."""
-    entry = insider.agent.attest(Draft(predicates.RUN_OPEN, {}, {}), unit=KEYS_UNIT)
-    index = insider.put(resigned(entry, insider.agent, statement))
+    index = insider.put(signed(insider.agent, statement))
     other = unknown_signer(insider)
     insider.keeper.publish()
     found = examine(insider.world)
@@ -54,11 +52,40 @@ def test_a_signed_statement_that_is_none(insider, statement):
 
 
 def test_a_statement_of_a_later_version(insider):
-    entry = insider.agent.attest(Draft("urn:apostille:output:v2", {}, {}), unit=KEYS_UNIT)
-    insider.put(entry)
+    insider.put(formed(insider, insider.agent, "urn:apostille:output:v2", {}))
     insider.keeper.publish()
     found = examine(insider.world)
     assert (found.code, [f.code for f in found.failures]) == (65, ["unsupported-version"])
+
+
+RUN = {"run": "ab" * 16, "seq": 0, "previous": "00" * 32}
+LIFE = {"not_before": utc_text(0), "not_after": utc_text(1), "issuer": "00" * 32}
+BARE = bytes(32)
+# What an attester refuses to sign because it does not go together: type, fields, subjects before and behind the attributes.
+CONTRADICTORY: dict[str, tuple[str, dict[str, Any], list[tuple[str, bytes]], list[tuple[str, bytes]]]] = {
+    "run closed with a word of its own": (predicates.RUN_CLOSE, {**RUN, "count": 1, "outcome": "cancelled"}, [], []),
+    "statement key held by nobody": (predicates.KEY, {**LIFE, "event": "certify", "usage": "statement"}, [("spki", BARE)], []),
+    "gap that ends before it begins": (predicates.GAP, {"from": utc_text(2), "to": utc_text(1)}, [], []),
+    "input cleaned by nobody": (predicates.INPUT, {**RUN, "commitment": "salted"}, [("raw", BARE), ("canonical", BARE)], []),
+    "erasure of a leaf that it does not name": (
+        predicates.ERASURE,
+        {"effective_at": utc_text(0), "erases": [{"index": 1, "openings": ["raw"]}], "method": "row"},
+        [],
+        [("leaf/2", BARE)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTORY)
+def test_a_signed_statement_that_contradicts_itself(insider, name):
+    """The auditor refuses what no attester of ours would have signed, and reads on."""
+    kind, fields, before, behind = CONTRADICTORY[name]
+    index = insider.put(formed(insider, insider.agent, kind, fields, before=before, behind=behind))
+    other = unknown_signer(insider)
+    insider.keeper.publish()
+    found = examine(insider.world)
+    assert found.code == 65
+    assert [(f.index, f.code) for f in found.failures] == [(index, "malformed"), (other, "untrusted")]
 
 
 def test_open_runs_are_named(insider):

@@ -126,10 +126,7 @@ def test_a_head_row_that_is_not_the_entries(world):
     edge = world.store.head().edge
     world.store._head = Head(7, (*edge[:-1], bytes(32)))
     found = examine(world)
-    assert (found.code, [f.message for f in found.failures]) == (
-        1,
-        ["the entries do not lead to the store's own head of size 7"],
-    )
+    assert (found.code, [f.message for f in found.failures]) == (1, ["the entries do not lead to the store's own head of size 7"])
 
 
 def test_truncated(world):

@@ -18,7 +18,6 @@ from apostille.core.digest import sha256
 from apostille.errors import (
     ConfigurationError,
     IncompleteError,
-    MalformedError,
     NotFoundError,
     OutcomeUnknownError,
     RollbackError,
@@ -29,6 +28,7 @@ from apostille.services.attester import utc_text
 from apostille.services.keeper import STATEMENT_KEY_LIFE_MS, Keeper
 from apostille.services.publisher import LogSigner
 from apostille.services.verifier import verify_receipt
+from apostille.storage.vault import MemoryVault
 from tests.simulators.world import World, seed
 
 
@@ -89,6 +89,7 @@ def test_longer_history_that_continues_is_taken(world):
     lived(world)
     ahead = copy_store(world.store)
     longer = World(store=ahead, heads=world.heads)
+    longer.parts = replace(longer.parts, vault=world.vault)
     lived(longer)
     assert ahead.count() > world.store.count()
     Keeper(replace(world.parts, store=ahead)).close()
@@ -121,8 +122,7 @@ def test_an_unpublished_tail_that_was_altered(world):
     keeper = world.keeper()
     talk(keeper)
     keeper.close()
-    tail = World(store=world.store, heads=world.heads)
-    quiet = quiet_keeper(tail)
+    quiet = quiet_keeper(world)
     quiet.publish()
     signed = world.store.checkpoint().size
     talk(quiet, 2)
@@ -201,6 +201,12 @@ def test_the_keeper_key_of_another_store(world):
     refused(world, ConfigurationError, "not certified", key=World("other-").keeper_key)
 
 
+def test_unit_keys_that_are_lost(world):
+    """The key file of the store is gone, or another's: nothing is sealed under a new key in its place."""
+    lived(world)
+    refused(world, ConfigurationError, "put it back", vault=MemoryVault(world.random.token))
+
+
 def test_a_key_is_used_again_for_its_holder(world):
     keeper = world.keeper()
     first = keeper.attester("a", held_by="agent")
@@ -247,7 +253,7 @@ def test_the_key_is_certified_before_it_signs(world):
     run = keeper.open_run(agent="a")
     index = run.opened.committed(5).index
     keeper.close()
-    signer = sha256(run._attester.key.spki)
+    signer = sha256(run._attester().key.spki)
     assert world.store.index_of_key(signer) < index
 
 
@@ -387,4 +393,4 @@ def test_waiting_for_publication_has_an_end(world):
 def test_a_genesis_that_is_damaged(world):
     lived(world)
     alter(world, 0, statement=b"not a statement")
-    refused(world, MalformedError, "statement")
+    refused(world, RollbackError, "altered or is damaged: statement")

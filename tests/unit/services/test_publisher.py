@@ -60,13 +60,7 @@ class Bench:
 
     def make(self) -> Publisher:
         return Publisher(
-            self.store,
-            self.signer,
-            self.heads,
-            self.sink,
-            self.world.clock,
-            lambda: self.head,
-            interval_seconds=self.interval,
+            self.store, self.signer, self.heads, self.sink, self.world.clock, lambda: self.head, interval_seconds=self.interval
         )
 
     def grow(self, count: int) -> None:
@@ -381,6 +375,24 @@ def test_lag_counts_from_the_oldest_unpublished():
     assert bench.publisher.lag_seconds() == 10
     bench.publisher.publish_now()
     assert bench.publisher.lag_seconds() == 0
+
+
+def test_lag_under_steady_load(monkeypatch):
+    """What is committed while a head is signed has waited since then, not since the publisher was last idle."""
+    bench = Bench(1)
+    sign = bench.world.signer.__class__.sign
+
+    def sign_while_more_comes(signer, head):
+        bench.world.clock.now += 900
+        bench.grow(1)
+        bench.publisher.notice(bench.head)
+        return sign(signer, head)
+
+    monkeypatch.setattr(bench.world.signer.__class__, "sign", sign_while_more_comes)
+    bench.publisher.notice(bench.head)
+    for _ in range(100):
+        bench.publisher.publish_now()
+        assert 0 < bench.publisher.lag_seconds() < 2
 
 
 def test_close_says_what_kept_it_from_publishing():

@@ -14,8 +14,8 @@ from service_kit import SAID, leaf, leaves
 
 from apostille.core import predicates
 from apostille.core.canon import canonicalize
-from apostille.errors import BackPressureError, ConfigurationError
-from apostille.services.auditor import examine_run
+from apostille.errors import BackPressureError, ConfigurationError, MalformedError
+from apostille.services.auditor import examine_run, examine_store
 from apostille.services.examination import Examination
 from apostille.services.keeper import Keeper
 from apostille.services.runs import Part, Run
@@ -217,7 +217,8 @@ def test_back_pressure_leaves_no_hole(world, keeper):
                 raise BackPressureError("full", retry_after_seconds=1)
             return keeper.submit(entry)
 
-    run = Run(Log(), keeper.attester("a", held_by="agent"), agent="a")
+    attester = keeper.attester("a", held_by="agent")
+    run = Run(Log(), lambda: attester, attester.random, agent="a")
     run.output(b"1", b"1", profile="opaque", media_type="text/plain")
     full[0] = True
     for speak in speakers(run).values():
@@ -230,6 +231,64 @@ def test_back_pressure_leaves_no_hole(world, keeper):
     assert verified(world, keeper, run.id).runs[run.id].count == 4
 
 
+BAD_ATTRIBUTES = {
+    "a float": {"temperature": 0.7},
+    "null": {"finish": None},
+    "not a number": {"score": float("nan")},
+    "2**53": {"usage": {"input": 2**53}},
+    "a key that is not ASCII": {"model": {"größe": 1}},
+    "a lone surrogate": {"model": {"name": "bad\udcff"}},
+}
+PLAIN_TEXT = {"profile": "opaque", "media_type": "text/plain"}
+REFUSED = {
+    **{
+        f"output, {name}": (lambda run, found=found: run.output(b"x", b"x", attributes=found, **PLAIN_TEXT))
+        for name, found in BAD_ATTRIBUTES.items()
+    },
+    "output, outcome is no word": lambda run: run.output(b"x", b"x", outcome="Bad Word!", **PLAIN_TEXT),
+    "output, profile is none": lambda run: run.output(b"x", b"x", profile="mine", media_type="text/plain"),
+    "output, media type is null": lambda run: run.output(b"x", b"x", profile="opaque", media_type=None),
+    "output, part without a sound path": lambda run: run.output(b"x", b"x", parts=[Part("choice/x/text", b"")], **PLAIN_TEXT),
+    "input, a lone surrogate": lambda run: run.input(b"x", source={"kind": "web", "uri": "\udcff"}),
+    "input, profile is none": lambda run: run.input(b"x", source={"kind": "web"}, canonical=b"x", profile="mine"),
+    "tool call, status is none": lambda run: run.tool_call(b"{}", b"{}", tool="t", profile="opaque", status="allowed"),
+    "tool call, a lone surrogate": lambda run: run.tool_call(b"{}", b"{}", tool="\ud800", profile="opaque"),
+    "close, an unlisted word": lambda run: run.close("cancelled"),
+    "close, no word": lambda run: run.close("Bad Word!"),
+    "close, a float": lambda run: run.close(attributes={"seconds": 1.5}),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_no_reader_takes_is_not_committed(world, keeper, name):
+    """It is refused before it is signed: no leaf, no place in the chain, and the run goes on as if nothing had been said."""
+    run = keeper.open_run(agent="a")
+    run.output(b"1", b"1", **PLAIN_TEXT).committed(5)
+    before = world.store.count()
+    with pytest.raises(MalformedError):
+        REFUSED[name](run)
+    assert not run.is_closed
+    assert keeper.head.size == world.store.count() == before
+    index = run.output(b"2", b"2", **PLAIN_TEXT).committed(5).index
+    assert index == before, "nothing lay between"
+    assert leaf(world, index).fields["seq"] == 2
+    run.close("aborted").committed(5)
+    audit = verified(world, keeper, run.id)
+    assert (audit.runs[run.id].count, audit.runs[run.id].outcome) == (4, "aborted")
+
+
+@pytest.mark.parametrize("opening", BAD_ATTRIBUTES.values(), ids=BAD_ATTRIBUTES)
+def test_a_run_that_can_not_be_opened(world, keeper, opening):
+    keeper.open_run(agent="a").close().committed(5)  # so that the agent's key is certified
+    before = world.store.count()
+    with pytest.raises(MalformedError):
+        keeper.open_run(agent="a", opening=opening)
+    run = keeper.open_run(agent="a")
+    assert run.opened.committed(5).index == before
+    run.close().committed(5)
+    assert verified(world, keeper, run.id).runs[run.id].count == 2
+
+
 def test_awaiting(world, keeper):
     async def speak() -> int:
         run = keeper.open_run(agent="a")
@@ -239,3 +298,35 @@ def test_awaiting(world, keeper):
 
     index = asyncio.run(speak())
     assert leaf(world, index).said.type == predicates.OUTPUT
+
+
+HOUR_MS = 3600 * 1000
+
+
+def test_a_run_outlives_its_keys(world):
+    """A run that is open for days changes its key in time: every statement is signed inside its key's life."""
+    keeper = world.keeper()
+    run = keeper.open_run(agent="a")
+    for _ in range(6):
+        world.clock.now += 7 * HOUR_MS
+        run.output(b"x", b"x", profile="opaque", media_type="text/plain").committed(5)
+    run.close().committed(5)
+    keeper.close()
+    examination = Examination()
+    audit = examine_store(examination, world.store, world.policy(), origin=world.signer.origin, vault=world.vault)
+    examination.conclude()
+    assert audit.runs[run.id].count == 8
+    assert audit.size == 2 + 8 + 4  # genesis, keeper, the run, and a key for each half day begun
+
+
+def test_a_clock_that_is_set_back(world):
+    """Statements then say the begin of their key's life, which every reader accepts, rather than a time that none does."""
+    keeper = world.keeper()
+    run = keeper.open_run(agent="a")
+    world.clock.now -= 5 * HOUR_MS
+    run.output(b"x", b"x", profile="opaque", media_type="text/plain").committed(5)
+    run.close().committed(5)
+    keeper.close()
+    examination = Examination()
+    examine_store(examination, world.store, world.policy(), origin=world.signer.origin, vault=world.vault)
+    examination.conclude()

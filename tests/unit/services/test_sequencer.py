@@ -11,13 +11,7 @@ import time
 
 import pytest
 
-from apostille.errors import (
-    ApostilleError,
-    BackPressureError,
-    ConflictError,
-    OutcomeUnknownError,
-    StorageUnavailableError,
-)
+from apostille.errors import ApostilleError, BackPressureError, ConflictError, OutcomeUnknownError, StorageUnavailableError
 from apostille.ports import PendingEntry, Record
 from apostille.services import sequencer as module
 from apostille.services.sequencer import Sequencer

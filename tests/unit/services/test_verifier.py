@@ -30,13 +30,7 @@ from apostille.core.digest import sha256
 from apostille.core.opening import SALT_BYTES
 from apostille.core.policy import Policy, parse_policy
 from apostille.core.strict import canonical_json
-from apostille.errors import (
-    ApostilleError,
-    IncompleteError,
-    MalformedError,
-    UntrustedError,
-    VerificationError,
-)
+from apostille.errors import ApostilleError, IncompleteError, MalformedError, UntrustedError, VerificationError
 from apostille.faces import codes
 from apostille.services import keeper as keeper_module
 from apostille.services.attester import Draft, utc_text
@@ -198,12 +192,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], int, int, str]] = {
     # 2: checkpoint
     "a broken log signature": (break_note, 1, 2, "signature of"),
     "two lines of the log": (double_line, 65, 2, "two lines of"),
-    "a note that is none": (
-        lambda v: put(entry_of(v)["inclusionProof"]["checkpoint"], "envelope", "hello"),
-        65,
-        2,
-        "",
-    ),
+    "a note that is none": (lambda v: put(entry_of(v)["inclusionProof"]["checkpoint"], "envelope", "hello"), 65, 2, ""),
     # 3: redundant members
     "hint": (
         lambda v: put(v["bundle"]["verificationMaterial"]["publicKey"], "hint", b64(bytes(32))),
@@ -223,12 +212,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], int, int, str]] = {
     "treeSize": (lambda v: put(entry_of(v)["inclusionProof"], "treeSize", "5"), 1, 3, "not what the verified data says"),
     "inner logIndex": (lambda v: put(entry_of(v)["inclusionProof"], "logIndex", "1"), 1, 3, "not what the verified"),
     # 4: inclusion
-    "a hash of the proof": (
-        lambda v: put(entry_of(v)["inclusionProof"]["hashes"], 0, b64(bytes(32))),
-        1,
-        4,
-        "not at index",
-    ),
+    "a hash of the proof": (lambda v: put(entry_of(v)["inclusionProof"]["hashes"], 0, b64(bytes(32))), 1, 4, "not at index"),
     "a hash too few": (lambda v: entry_of(v)["inclusionProof"]["hashes"].pop() and None, 1, 4, "too short"),
     "a hash too many": (lambda v: entry_of(v)["inclusionProof"]["hashes"].append(b64(bytes(32))), 1, 4, "too long"),
     # 5: the entry is this statement's

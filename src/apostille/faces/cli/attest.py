@@ -13,7 +13,7 @@ from apostille.core.strict import canonical_json
 from apostille.errors import ConfigurationError
 from apostille.faces.cli.terminal import STDIN, Terminal, plain, read_input, write_output
 from apostille.services.attester import PLAIN, SALTED
-from apostille.services.keeper import KEYS_UNIT, Keeper
+from apostille.services.keeper import Keeper
 from apostille.services.runs import output_draft
 
 _TIMEOUT_SECONDS = 60.0
@@ -103,7 +103,8 @@ def _attest(
         commitment=SALTED if is_salted else PLAIN,
     )
     receipt_id = attester.random.token(16)
-    entry = attester.attest(draft, unit=KEYS_UNIT, receipt_id=receipt_id)
+    # An unknown data subject: each file is an erasure unit of its own.
+    entry = attester.attest(draft, unit=receipt_id, receipt_id=receipt_id)
     index = keeper.submit(entry).wait(_TIMEOUT_SECONDS)
     keeper.wait_published(index, _TIMEOUT_SECONDS)
     _, receipt = keeper.receipt_at(index)

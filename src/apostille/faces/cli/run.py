@@ -19,7 +19,8 @@ from typing import Any
 from apostille import wiring
 from apostille.core import predicates
 from apostille.core.statement import parse_statement
-from apostille.errors import ConfigurationError, NotFoundError
+from apostille.errors import ApostilleError, ConfigurationError, NotFoundError
+from apostille.faces import codes
 from apostille.faces.cli.terminal import Terminal, broken_pipes_ignored, plain
 from apostille.faces.cli.verdict import print_verdict
 from apostille.faces.gateway.server import GatewayServer
@@ -79,13 +80,23 @@ def run_program(terminal: Terminal, command: list[str], *, agent: str | None, pr
             except BaseException:
                 chain.close("aborted").committed(_TIMEOUT_SECONDS)  # a program that never began leaves no open run
                 raise
-            outcome = "completed" if status == 0 else "errored"
-            chain.close(outcome).committed(_TIMEOUT_SECONDS)
-            keeper.publish()
-        code = _summary(terminal, keeper, chain, status)
+            code = _end(terminal, keeper, chain, status)
     finally:
         keeper.close()
     return status or code
+
+
+def _end(terminal: Terminal, keeper: Keeper, chain: Run, status: int) -> int:
+    """Close, publish and verify the run. What goes wrong here never hides the program's own failure."""
+    try:
+        chain.close("completed" if status == 0 else "errored").committed(_TIMEOUT_SECONDS)
+        keeper.publish()
+        return _summary(terminal, keeper, chain, status)
+    except ApostilleError as error:
+        if not status:
+            raise
+        terminal.complain(f"[bold red]error[/] ({error.code}): {plain(error, limit=2000)}")
+        return codes.exit_code(error)
 
 
 def _supervise(

@@ -60,7 +60,8 @@ def serve(terminal: Terminal, *, upstream: str | None, listen: str | None) -> in
         server.start()
         terminal.say(f"serving {plain(keeper.origin)} on [bold]{server.url}/v1[/]; stop with Ctrl-C")
         with broken_pipes_ignored():  # a client that goes away must not end the gateway
-            stop.wait()
+            while not stop.wait(1.0):
+                server.check()
             server.stop()
     finally:
         keeper.close()

@@ -147,6 +147,15 @@ class GatewayServer:
         if self._failure is not None:
             raise UnavailableError("the gateway ended with a fault") from self._failure
 
+    def check(self) -> None:
+        """Raise if the thread has ended by itself.
+
+        Raises:
+            UnavailableError: It has.
+        """
+        if self._thread is None or not self._thread.is_alive():
+            raise UnavailableError("the gateway ended by itself") from self._failure
+
     def _run(self) -> None:
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -22,7 +22,6 @@ from apostille.errors import MalformedJsonError
 
 MAX_JSON_DEPTH = 128
 IDENTIFIER = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
-_NESTING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -107,7 +106,7 @@ def read_upstream_json(text: str | bytes, *, spec: str) -> Any:
         decoded = strict.utf8(text, spec=spec) if isinstance(text, bytes) else text
         if not _SURROGATE_ESCAPE.search(decoded):
             raise MalformedJsonError("not JSON", spec=spec) from error
-    _check_depth(decoded.encode("utf-8"), spec=spec)
+    strict.json_depth(decoded.encode("utf-8"), MAX_JSON_DEPTH, spec=spec)
     try:
         return _LENIENT.decode(decoded)
     except (ValueError, RecursionError) as error:
@@ -122,7 +121,7 @@ def read_request_json(data: bytes, *, spec: str = "request") -> Any:
         MalformedError: Not UTF-8.
     """
     text = strict.utf8(data, spec=spec)
-    _check_depth(data, spec=spec)
+    strict.json_depth(data, MAX_JSON_DEPTH, spec=spec)
     try:
         value = _STRICT.decode(text)
     except (ValueError, RecursionError) as error:
@@ -159,17 +158,6 @@ def join_surrogates(text: str, *, spec: str) -> str:
 def identifier(value: Any) -> str | None:
     """Return ``value`` if it is a name or id of the one pattern that is let through, else nothing."""
     return value if isinstance(value, str) and IDENTIFIER.fullmatch(value) else None
-
-
-def _check_depth(data: bytes, *, spec: str) -> None:
-    if data.count(b"{") + data.count(b"[") <= MAX_JSON_DEPTH:
-        return
-    depth = 0
-    for token in _NESTING.findall(data):
-        depth += token in (b"{", b"[")
-        depth -= token in (b"}", b"]")
-        if depth > MAX_JSON_DEPTH:
-            raise MalformedJsonError(f"nested deeper than {MAX_JSON_DEPTH}", spec=spec)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

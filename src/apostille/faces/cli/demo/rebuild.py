@@ -80,7 +80,9 @@ class _Forger:
             self._attesters[strict.base64_text(said.subjects["spki"])] = made
         elif said.type == predicates.RUN_OPEN:
             attester = self._attesters[fields["key_id"]]
-            self._runs[fields["run"]] = Run(self._keeper, attester, agent="agent", isolation=fields["isolation"])
+            self._runs[fields["run"]] = Run(
+                self._keeper, lambda: attester, attester.random, agent="agent", isolation=fields["isolation"]
+            )
         elif said.type == predicates.RUN_CLOSE:
             self._runs.pop(fields["run"]).close(fields["outcome"])
         else:

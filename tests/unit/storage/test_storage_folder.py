@@ -1,0 +1,40 @@
+"""The settings of a store: a client is added where it is found again, or not at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from apostille.errors import ConfigurationError
+from apostille.storage.folder import StoreFolder, add_client, gateway_settings
+
+HEAD = 'format = 1\norigin = "a.example/x"\n'
+KEY = "ab" * 32
+
+
+@pytest.mark.parametrize("before", ["", '[clients]\n"' + "cd" * 32 + '" = "b"\n', '[gateway]\nlisten = "127.0.0.1:1"\n'])
+def test_a_client_is_added(tmp_path, before):
+    folder = StoreFolder(tmp_path)
+    folder.config.write_text(HEAD + before)
+    add_client(folder, KEY, "claims-agent")
+    assert gateway_settings(folder).clients[KEY] == "claims-agent"
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["[clients]\n", '[clients]\n"' + "cd" * 32 + '" = "b"\n[gateway]\nlisten = "127.0.0.1:1"\n', "[clients] # none\n[gateway]\n"],
+)
+def test_a_file_that_was_edited_by_hand_is_left_as_it_is(tmp_path, before):
+    folder = StoreFolder(tmp_path)
+    folder.config.write_text(HEAD + before)
+    with pytest.raises(ConfigurationError, match="put this line into its table"):
+        add_client(folder, KEY, "claims-agent")
+    assert folder.config.read_text() == HEAD + before
+    gateway_settings(folder)
+
+
+@pytest.mark.parametrize("agent", ["", 'a"b', "a\\b", "a\nb"])
+def test_names_that_toml_would_read_otherwise(tmp_path, agent):
+    folder = StoreFolder(tmp_path)
+    folder.config.write_text(HEAD)
+    with pytest.raises(ConfigurationError):
+        add_client(folder, KEY, agent)
