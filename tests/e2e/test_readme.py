@@ -51,7 +51,7 @@ def home(tmp_path):
 
 def test_the_readme_names_commands():
     assert len(commands()) >= 14
-    assert len(blocks("python")) == 1
+    assert len(blocks("python")) == 2
 
 
 def test_commands(home):
@@ -95,3 +95,6 @@ def test_python(home):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["The refund is 42 EUR.", "urn:apostille:output:v1 claims-agent UNWITNESSED"]
+    (folder / "answer.receipt.json").unlink()
+    subprocess.run([sys.executable, "-c", blocks("python")[1]], cwd=folder, env=env, check=True, timeout=60)
+    assert (folder / "answer.receipt.json").is_file()

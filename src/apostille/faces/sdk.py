@@ -15,6 +15,7 @@ runs say ``isolation: none``, and a hostile program there could rebuild the log 
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import json
@@ -66,7 +67,7 @@ class Input:
         return self._pending.digest
 
 
-class Output:
+class _Said:
     """Something that the agent said: cleaned, bound and durable. Hand on ``text`` or ``data``, nothing else.
 
     Attributes:
@@ -90,6 +91,17 @@ class Output:
         """The canonical text."""
         return self.data.decode("utf-8")
 
+    def _wait(self, timeout_seconds: float | None) -> Receipt:
+        self._keeper.wait_published(self.index, timeout_seconds)
+        state, data = self._keeper.receipt_at(self.index)
+        if state != "published":
+            raise OutcomeUnknownError("the checkpoint that covers this output is not there yet")
+        return Receipt(data)
+
+
+class Output(_Said):
+    """An output in a blocking program."""
+
     def published(self, timeout: float | None = DEFAULT_TIMEOUT_SECONDS) -> Receipt:
         """Wait until a signed checkpoint covers it and return the receipt.
 
@@ -99,11 +111,15 @@ class Output:
         Raises:
             OutcomeUnknownError: It is committed, but not published in time.
         """
-        self._keeper.wait_published(self.index, timeout)
-        state, data = self._keeper.receipt_at(self.index)
-        if state != "published":
-            raise OutcomeUnknownError("the checkpoint that covers this output is not there yet")
-        return Receipt(data)
+        return self._wait(timeout)
+
+
+class AsyncOutput(_Said):
+    """An output in an asynchronous program."""
+
+    async def published(self, timeout: float | None = DEFAULT_TIMEOUT_SECONDS) -> Receipt:  # noqa: ASYNC109 - as in ``Output``
+        """Wait until a signed checkpoint covers it and return the receipt; see ``Output.published``."""
+        return await asyncio.to_thread(self._wait, timeout)
 
 
 def _as_bytes(content: str | bytes) -> bytes:
@@ -111,12 +127,12 @@ def _as_bytes(content: str | bytes) -> bytes:
     return content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
 
 
-def _inputs(derived_from: Sequence[Input | Output]) -> list[bytes]:
+def _inputs(derived_from: Sequence[Input | _Said]) -> list[bytes]:
     return [item.digest for item in derived_from if isinstance(item, Input)]
 
 
-def _parents(derived_from: Sequence[Input | Output]) -> list[bytes]:
-    return [item.digest for item in derived_from if isinstance(item, Output)]
+def _parents(derived_from: Sequence[Input | _Said]) -> list[bytes]:
+    return [item.digest for item in derived_from if isinstance(item, _Said)]
 
 
 class _Recorder:
@@ -145,7 +161,7 @@ class _Recorder:
         )
 
     def _output(
-        self, content: str | bytes, media_type: str, profile: str, derived_from: Sequence[Input | Output]
+        self, content: str | bytes, media_type: str, profile: str, derived_from: Sequence[Input | _Said]
     ) -> tuple[Canonical, Pending]:
         raw = _as_bytes(content)
         canonical = canonicalize(raw, media_type=media_type, profile=profile)
@@ -211,7 +227,7 @@ class Run(_Recorder):
         *,
         media_type: str = "text/plain",
         profile: str = "safe",
-        derived_from: Sequence[Input | Output] = (),
+        derived_from: Sequence[Input | _Said] = (),
     ) -> Output:
         """Clean, bind and commit something that the agent says, and return what may be handed on.
 
@@ -230,7 +246,11 @@ class Run(_Recorder):
         def attested(*args: _P.args, **kwargs: _P.kwargs) -> _R:
             call, bound = self._call(function.__name__, signature, args, kwargs)
             call.committed(DEFAULT_TIMEOUT_SECONDS)
-            result = function(*bound.args, **bound.kwargs)
+            try:
+                result = function(*bound.args, **bound.kwargs)
+            except BaseException as error:
+                self._result({"error": type(error).__name__}, call)
+                raise
             self._result(result, call)
             return result
 
@@ -258,11 +278,11 @@ class AsyncRun(_Recorder):
         *,
         media_type: str = "text/plain",
         profile: str = "safe",
-        derived_from: Sequence[Input | Output] = (),
-    ) -> Output:
+        derived_from: Sequence[Input | _Said] = (),
+    ) -> AsyncOutput:
         """Clean, bind and commit something that the agent says; see ``Run.output``."""
         canonical, pending = self._output(content, media_type, profile, derived_from)
-        return Output(self._keeper, canonical, await pending)
+        return AsyncOutput(self._keeper, canonical, await pending)
 
     def tool(self, function: Callable[_P, Any]) -> Callable[_P, Any]:
         """Attest an asynchronous function's arguments before it is called, and its result after."""
@@ -272,7 +292,11 @@ class AsyncRun(_Recorder):
         async def attested(*args: _P.args, **kwargs: _P.kwargs) -> Any:
             call, bound = self._call(function.__name__, signature, args, kwargs)
             await call
-            result = await function(*bound.args, **bound.kwargs)
+            try:
+                result = await function(*bound.args, **bound.kwargs)
+            except BaseException as error:
+                self._result({"error": type(error).__name__}, call)
+                raise
             self._result(result, call)
             return result
 
@@ -341,6 +365,12 @@ class Apostille:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await asyncio.to_thread(self.close)
 
 
 def open_store(path: str | PathLike[str] | None = None) -> Apostille:

@@ -17,7 +17,7 @@ from apostille.core import checkpoint as cp
 from apostille.core import evidence, keys, note, tiles
 from apostille.core.tree import TILE_WIDTH, Head, root_at
 from apostille.errors import ApostilleError, OutcomeUnknownError, RollbackError, UnavailableError
-from apostille.ports import Clock, HeadMemory, SignedCheckpoint, Store, TileSink
+from apostille.ports import Clock, HeadMemory, Reader, SignedCheckpoint, Store, TileSink
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,14 @@ class LogSigner:
         checkpoint = cp.Checkpoint(self.origin, head.size, head.root_hash)
         lines = evidence.log_lines(checkpoint, self.ed25519, self.mldsa44)
         return SignedCheckpoint(head.size, head.root_hash, note.format_note(note.Note(cp.format_checkpoint(checkpoint), lines)))
+
+
+def tile_data(reader: Reader, tile: tiles.Tile) -> bytes:
+    """Return the content of a tile, from a store."""
+    start = tile.number * TILE_WIDTH
+    if tile.level is None:
+        return tiles.format_entry_bundle(reader.record(index).entry for index in range(start, start + tile.width))
+    return b"".join(reader.hashes(tile.level, start, tile.width))
 
 
 class Publisher:
@@ -151,13 +159,7 @@ class Publisher:
         if done >= signed.size:
             return
         for tile in tiles.tiles_of(done, signed.size):
-            start = tile.number * TILE_WIDTH
-            if tile.level is None:
-                entries = (self._store.record(i).entry for i in range(start, start + tile.width))
-                data = tiles.format_entry_bundle(entries)
-            else:
-                data = b"".join(self._store.hashes(tile.level, start, tile.width))
-            self._sink.write(tiles.format_tile_path(tile), data)
+            self._sink.write(tiles.format_tile_path(tile), tile_data(self._store, tile))
         self._sink.write_checkpoint(signed.note, signed.size)
 
     def wait(self, size: int, timeout_seconds: float | None) -> SignedCheckpoint:

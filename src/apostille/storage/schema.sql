@@ -1,4 +1,4 @@
--- Schema 1. One file, one writer. A leaf is immutable; only wrapped keys and openings can go, and only by erasure.
+-- Schema 1. One file, one writer. A leaf is never rewritten; only wrapped keys and openings can go, and only by erasure.
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, root BLOB NOT NULL, edge BLOB NOT NULL) STRICT;
 CREATE TABLE leaf (

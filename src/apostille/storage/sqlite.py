@@ -96,16 +96,12 @@ class SqliteStore:
             raise NotFoundError(f"there is no store at {path}")
         if path.stat().st_size == 0:
             raise MalformedError(f"{path.name} is empty", spec=_SPEC)
-        flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
         try:
-            self._db = apsw.Connection(str(path), flags=flags)
-            self._db.set_busy_timeout(5000)
-            if not read_only:
-                _prepare(self._db)
-            version = self._db.execute("SELECT value FROM meta WHERE name = 'schema'").get
+            self._db, version = _open(path, read_only=read_only)
         except apsw.Error as error:
             raise _translate(error, path) from error
         if version != str(SCHEMA):
+            self._db.close()
             raise UnsupportedVersionError(
                 f"the store has schema {version}, this apostille knows {SCHEMA}", version=str(version), spec=_SPEC
             )
@@ -293,6 +289,27 @@ class SqliteStore:
         """Close the file."""
         with self._lock:
             self._db.close()
+
+
+def _open(path: Path, *, read_only: bool) -> tuple[apsw.Connection, Any]:
+    """Open the file and read its schema number."""
+    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+    db = apsw.Connection(str(path), flags=flags)
+    try:
+        db.set_busy_timeout(5000)
+        if not read_only:
+            _prepare(db)
+        return db, db.execute("SELECT value FROM meta WHERE name = 'schema'").get
+    except apsw.CantOpenError:
+        db.close()
+        # A copy on read-only media: WAL mode wants to make a file beside it. Nobody can write there, so none is needed.
+        if not read_only or path.with_name(path.name + "-wal").exists():
+            raise
+        db = apsw.Connection(path.absolute().as_uri() + "?immutable=1", flags=flags | apsw.SQLITE_OPEN_URI)
+        return db, db.execute("SELECT value FROM meta WHERE name = 'schema'").get
+    except apsw.Error:
+        db.close()
+        raise
 
 
 def _prepare(db: apsw.Connection) -> None:

@@ -332,7 +332,8 @@ def test_a_tool_that_fails(store, home):
 
         with pytest.raises(ZeroDivisionError):
             broken()
-    assert kinds(store, home) == ["run-open", "tool-call", "run-close"], "the call was made, and stays on record"
+    recorded = ["run-open", "tool-call", "input", "run-close"]
+    assert kinds(store, home) == recorded, "the call was made, and stays on record with how it ended"
 
 
 def test_a_tool_is_not_called_when_the_log_has_stopped(home):
@@ -367,7 +368,7 @@ def test_asynchronous(home, tmp_path):
                     async with store.run(agent="b") as other:
                         await other.output("x")
                         raise ZeroDivisionError
-                path = (await asyncio.to_thread(said[7].published, 10)).write(tmp_path / "r.json")
+                path = (await said[7].published(10)).write(tmp_path / "r.json")
             return said, path, audit(store, home), statements(store, home)
 
     said, path, failures, found = asyncio.run(program())

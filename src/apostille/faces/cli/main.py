@@ -327,8 +327,7 @@ def _run(words: list[str]) -> int:
         if usage is not None and hasattr(error, "show"):
             error.show()
             return int(usage)
-        if type(error).__name__ == "Abort":  # Ctrl-C inside a command
-            _terminal.say("interrupted")
+        if type(error).__name__ == "Abort":
             return _INTERRUPTED
         sys.stdout.flush()  # where stdout itself is what failed, this fails again, and ``main`` says so
         _report(error)

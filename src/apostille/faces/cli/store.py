@@ -14,12 +14,14 @@ from apostille.core.predicates import ID_BYTES
 from apostille.core.proof import LogProof, format_proof
 from apostille.core.statement import parse_statement
 from apostille.core.strict import hex_bytes
+from apostille.core.tiles import format_tile_path, tiles_of
 from apostille.core.tree import prove_inclusion
 from apostille.errors import IncompleteError, NotFoundError
 from apostille.faces.cli.terminal import Terminal, plain, write_output
 from apostille.faces.cli.trust import pin_own_log
 from apostille.ports import SignedCheckpoint
 from apostille.services.attester import SALTED
+from apostille.services.publisher import tile_data
 from apostille.services.receipts import build_receipt, trusted_root
 from apostille.services.vault import open_record
 from apostille.storage.sqlite import SqliteStore
@@ -125,11 +127,12 @@ def log_export(terminal: Terminal, out: Path) -> int:
                 write_output(out / "statements" / f"{index // 1000:06d}" / f"{index:09d}.{kind}.json", record.statement)
                 if progress is not None:
                     progress(index + 1, signed.size)
+        # From the store, not from the published folder: a keeper at work may have published more meanwhile.
+        for tile in tiles_of(0, signed.size):
+            write_output(out / "log" / format_tile_path(tile), tile_data(reader, tile))
+        write_output(out / "log" / "checkpoint", signed.note)
     finally:
         reader.close()
-    for source in sorted(path for path in folder.log.rglob("*") if path.is_file()):
-        if ".tmp" not in source.name:
-            write_output(out / "log" / source.relative_to(folder.log), source.read_bytes())
     write_output(out / "vkey", (note.format_vkey(logs[0]) + "\n").encode())
     write_output(out / "trusted_root.json", trusted_root(logs[0], spki_ed25519(logs[0].public)))
     terminal.document({"out": str(out), "size": signed.size, "origin": origin})

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from apostille import wiring
 from apostille.errors import NotFoundError, StorageUnavailableError
@@ -52,6 +52,10 @@ _HIDDEN = (
     (0x27E6, 0x27E7),  # the brackets themselves: whoever writes them can't forge a drawing
     (0xE0000, 0x10FFFF),
 )
+# What means something in markup is carried through it by private characters, which ``visible`` never lets pass; escaping with
+# backslashes is not exact where backslashes stand before a bracket already.
+_STAND_IN = {ord("["): "\ue000", ord("\\"): "\ue001"}
+_LITERAL = {0xE000: "[", 0xE001: "\\"}
 STDIN = "-"
 
 
@@ -77,19 +81,19 @@ class Terminal:
         return wiring.store_folder(self.store)
 
     def say(self, text: str = "") -> None:
-        """Talk to a person on stderr. Rich markup is taken: escape what comes from elsewhere."""
+        """Talk to a person on stderr. Rich markup is taken: what comes from elsewhere goes through ``plain`` or ``marked``."""
         if not self.is_quiet:
-            _console(sys.stderr).print(text, highlight=False, soft_wrap=True)
+            _print(sys.stderr, text)
 
     def show(self, text: str = "") -> None:
-        """Print a result for a person on stdout."""
+        """Print a result for a person on stdout; markup as in ``say``."""
         if not self.as_json:
-            _console(sys.stdout).print(text, highlight=False, soft_wrap=True)
+            _print(sys.stdout, text)
 
     def complain(self, text: str) -> None:
         """Tell a person of an error on stderr, however quiet it was to be."""
         if not self.as_json:
-            _console(sys.stderr).print(text, highlight=False, soft_wrap=True)
+            _print(sys.stderr, text)
 
     @contextmanager
     def collected(self) -> Iterator[None]:
@@ -126,8 +130,14 @@ class Terminal:
 
 
 def _console(stream: Any) -> Console:
+    return Console(file=stream, stderr=stream is sys.stderr)
+
+
+def _print(stream: Any, markup: str) -> None:
     # No emoji: ``:warning:`` in what somebody said is nine characters, not one.
-    return Console(file=stream, stderr=stream is sys.stderr, emoji=False)
+    text = Text.from_markup(markup, emoji=False)
+    text.plain = text.plain.translate(_LITERAL)
+    _console(stream).print(text, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -155,14 +165,14 @@ def _is_hidden(point: int) -> bool:
 
 
 def marked(text: str) -> str:
-    """Like ``visible``, escaped for rich and with what is hidden in red."""
-    drawn = escape(visible(text))
+    """Like ``visible``, taken literally inside markup, and with what is hidden in red."""
+    drawn = visible(text).translate(_STAND_IN)
     return drawn.replace("⟦", "[bold red]⟦").replace("⟧", "⟧[/]")
 
 
 def plain(text: object, *, limit: int = 300) -> str:
-    """Make a short text from elsewhere safe to print inside markup."""
-    return escape(visible(str(text)[:limit]).replace("\n", " "))
+    """Make a short text from elsewhere safe to print inside markup, where it is taken literally."""
+    return visible(str(text)[:limit]).replace("\n", " ").translate(_STAND_IN)
 
 
 def is_folder(path: Path) -> bool:

@@ -11,7 +11,7 @@ from apostille.errors import MalformedJsonError
 from apostille.faces.gateway import wire
 
 READERS = {
-    "requests": lambda data: wire.read_request_json(data),
+    "requests": wire.read_request_json,
     "answers": lambda data: wire.read_upstream_json(data + b"\\ud800", spec="x"),
     "statements": lambda data: strict.json_value(data, spec="x"),
 }
