@@ -25,7 +25,7 @@ import grimp
 PACKAGE = "apostille"
 ROOT = "apostille.services.verifier"
 GOAL = 1_200
-REACHED = 1_411
+REACHED = 1_420
 _SILENT = {
     tokenize.COMMENT,
     tokenize.DEDENT,

@@ -10,6 +10,7 @@ import base64
 import contextlib
 import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -164,7 +165,7 @@ DATABASE = [
     (
         "edit an entry and all hashes",
         lambda f: attacks.edit_entry(f, OUTPUT, FORGED, is_thorough=True),
-        "REWRITE before size 15",
+        r"REWRITE before size \d+: the entries do not lead",
         OUTPUT,
         True,
     ),
@@ -174,7 +175,7 @@ DATABASE = [
     (
         "delete a leaf and close the gap",
         lambda f: attacks.delete_leaf(f, OUTPUT, is_thorough=True),
-        "REWRITE before size 15",
+        r"REWRITE before size \d+: the entries do not lead",
         OUTPUT,
         True,
     ),
@@ -183,7 +184,7 @@ DATABASE = [
     (
         "swap leaves and all hashes",
         lambda f: attacks.swap_leaves(f, OUTPUT, 9, is_thorough=True),
-        "REWRITE before size 15",
+        r"REWRITE before size \d+: the entries do not lead",
         OUTPUT,
         True,
     ),
@@ -209,7 +210,7 @@ def test_database_access_is_caught(place, attack, words, index, halts):
     before = place.signed()
     code, said, document = place.verify_store()
     assert (code, said[0]) == (1, "NOT VERIFIED")
-    assert any(words in line for line in said), said
+    assert any(words in line or re.search(words, line) for line in said), said
     if index is not None:
         named = [failure["index"] for failure in document["failures"] if "index" in failure]
         assert named[0] == min(named) == index

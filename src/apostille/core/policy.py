@@ -13,6 +13,7 @@ Spec: c2sp.org/tlog-policy.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from apostille.core import note, strict
@@ -22,6 +23,7 @@ from apostille.errors import MalformedError, MalformedNoteError, UntrustedError
 SPEC = "tlog-policy"
 NO_QUORUM = "none"
 MAX_POLICY_BYTES = 1024 * 1024
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")  # what some readers take for the end of a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class VerifiedCheckpoint:
         witnesses: Witness names of the trust file whose lines verified, with their times in POSIX seconds.
         quorum: The trust file's quorum name, ``none`` where there is none.
         is_quorum_met: False too where the trust file asks for none.
+        independent: Those of ``witnesses`` whose key is not the log's own, whatever name the trust file gives it.
     """
 
     checkpoint: Checkpoint
@@ -75,6 +78,12 @@ class VerifiedCheckpoint:
     witnesses: tuple[tuple[str, int], ...]
     quorum: str
     is_quorum_met: bool
+    independent: tuple[str, ...]
+
+    @property
+    def is_witnessed(self) -> bool:
+        """Whether the trust file asks for witnesses and somebody else than the log has signed."""
+        return self.is_quorum_met and bool(self.independent)
 
 
 def parse_policy(data: bytes) -> Policy:
@@ -90,9 +99,11 @@ def parse_policy(data: bytes) -> Policy:
     groups: dict[str, Group] = {}
     grouped: set[str] = set()
     quorum = ""
-    seen: set[tuple[bool, bytes]] = set()
+    seen: set[bytes] = set()
     for number, row in enumerate(strict.utf8(data, spec=SPEC).split("\n"), 1):
-        words = row.replace("\t", " ").rstrip("\r").split(" ")
+        if _NO_TEXT.search(row):
+            raise MalformedError(f"line {number}: a control character or a line separator", spec=SPEC)
+        words = row.replace("\t", " ").split(" ")
         words = [word for word in words if word]
         if not words or words[0].startswith("#"):
             continue
@@ -137,15 +148,14 @@ def _add_name(name: str, *tables: object) -> None:
         raise MalformedError(f"the name {name[:32]!r} is taken", spec=SPEC)
 
 
-def _add_key(text: str, seen: set[tuple[bool, bytes]], *, kinds: tuple[int, ...]) -> note.VerifierKey:
+def _add_key(text: str, seen: set[bytes], *, kinds: tuple[int, ...]) -> note.VerifierKey:
     key = note.parse_vkey(text)
     if key.kind not in kinds:
         raise MalformedError(f"a key of type {key.kind:#04x} has no place in this line", spec=SPEC)
     # The public key alone counts: one witness under two names would be two votes.
-    mark = (key.kind == note.ED25519, key.public)
-    if mark in seen:
+    if key.public in seen:
         raise MalformedError("the key stands here twice", spec=SPEC)
-    seen.add(mark)
+    seen.add(key.public)
     return key
 
 
@@ -188,4 +198,5 @@ def open_checkpoint(data: bytes, policy: Policy) -> VerifiedCheckpoint:
             unverified=checkpoint.origin,
         )
     met = policy.quorum != NO_QUORUM and policy.is_met(policy.quorum, frozenset(found))
-    return VerifiedCheckpoint(checkpoint, signer, tuple(found.items()), policy.quorum, met)
+    others = tuple(name for name in found if policy.witnesses[name].name != checkpoint.origin)
+    return VerifiedCheckpoint(checkpoint, signer, tuple(found.items()), policy.quorum, met, others)

@@ -30,6 +30,11 @@ def utc_text(milliseconds: int) -> str:
     return (_EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def utc_ms(text: str) -> int:
+    """Read a time that ``utc_text`` has written."""
+    return (datetime.fromisoformat(text) - _EPOCH) // timedelta(milliseconds=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """What a statement is to say, before salts, chain and signature.

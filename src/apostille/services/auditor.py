@@ -123,6 +123,7 @@ class _Ledger:
         self._logs = {log.name: log for log in policy.logs}
         self._certificates: dict[bytes, keychain.Certificate] = {}
         self._ended: set[bytes] = set()
+        self._alone: set[bytes] = set()  # statements of no run: no chain shows that one was put in again
         self._without_opening: dict[int, tuple[set[str], bytes]] = {}
         # Whoever has the key of the log's own unit has the store's key file: to him, a key that is not there is lost or erased.
         self._is_own_vault = vault is not None and vault.key(_OWN_UNIT) is not None
@@ -177,6 +178,10 @@ class _Ledger:
         if record.certifies != (said.subjects["spki"] if said.type == predicates.KEY else None):
             raise DigestMismatchError("the store files it under another key than the statement certifies")
         run = fields.get("run")
+        if run is None and said.type == predicates.OUTPUT:
+            if entry.pae_digest in self._alone:
+                raise PolicyError("the statement stands in the log twice")
+            self._alone.add(entry.pae_digest)
         if (bytes.fromhex(run) if run else None) != record.run:
             raise DigestMismatchError("the store files it under another run than the statement names")
         if run is None:
@@ -319,12 +324,18 @@ def examine_store(
                 raise RollbackError(f"the published checkpoint of size {shown.size} is not one that this store has signed")
     if heads is None:
         examination.notices.append("head not compared: no head memory was asked")
-    elif not (examination.altered or examination.malformed or examination.untrusted) and audit.checkpoint is not None:
+    elif audit.checkpoint is not None and _may_remember(examination, audit.checkpoint):
         checkpoint = audit.checkpoint.checkpoint
         known = heads.recall(origin)  # again: a keeper at work may have remembered more since
         if known is None or checkpoint.size > known.size:
             heads.remember(checkpoint)
     return audit
+
+
+def _may_remember(examination: Examination, opened: VerifiedCheckpoint) -> bool:
+    """A head is remembered if nothing is wrong with it, and who demands witnesses remembers none that they have not seen."""
+    is_sound = not (examination.altered or examination.malformed or examination.untrusted)
+    return is_sound and (opened.quorum == NO_QUORUM or opened.is_quorum_met)
 
 
 def _check_heads(
@@ -349,20 +360,25 @@ def _check_heads(
         with examination.step(2, "a checkpoint is signed"):
             raise IncompleteError("PENDING: no checkpoint has been signed yet")
         return
-    with examination.step(2, "the newest checkpoint is signed by a pinned log") as step:
-        opened = open_checkpoint(newest.note, policy)
-        audit.checkpoint = opened
-        shown = opened.checkpoint
-        step.detail = f"{shown.origin}, size {shown.size}"
-        if (shown.origin, shown.size, shown.root_hash) != (audit.origin, newest.size, newest.root_hash):
-            raise VerificationError("the note of the newest checkpoint says something else than the store")
-        if opened.quorum == NO_QUORUM:
-            examination.notices.append(UNWITNESSED)
-        elif not opened.is_quorum_met:
-            raise IncompleteError(f"QUORUM: {opened.quorum!r} has not signed the newest checkpoint")
+    _open_newest(examination, audit, policy, newest)
     if audit.size > newest.size:
         with examination.step(2, "the checkpoint covers all leaves"):
             raise IncompleteError(f"PENDING: {audit.size - newest.size} leaves are committed but not published yet")
+
+
+def _open_newest(examination: Examination, audit: Audit, policy: Policy, newest: SignedCheckpoint) -> None:
+    """Verify the note of the newest checkpoint: of this log, signed, saying what the store says, with the quorum."""
+    with examination.step(2, "the newest checkpoint is signed by a pinned log") as step:
+        opened = open_checkpoint(newest.note, policy)
+        shown = opened.checkpoint
+        step.detail = f"{shown.origin}, size {shown.size}"
+        if (shown.origin, shown.size, shown.root_hash) != (audit.origin, newest.size, newest.root_hash):
+            raise VerificationError("the note of the newest checkpoint is another log's, or says something else than the store")
+        audit.checkpoint = opened
+        if not opened.is_witnessed:
+            examination.notices.append(UNWITNESSED)
+        if opened.quorum != NO_QUORUM and not opened.is_quorum_met:
+            raise IncompleteError(f"QUORUM: {opened.quorum!r} has not signed the newest checkpoint")
 
 
 def _check_known(examination: Examination, known: Checkpoint | None, audit: Audit, roots: dict[int, bytes]) -> None:
@@ -397,17 +413,12 @@ def examine_run(
     audit = Audit(origin)
     known = heads.recall(origin) if heads is not None else None  # first: a keeper at work remembers what it has signed
     signed = reader.checkpoint()
-    opened: VerifiedCheckpoint | None = None
-    with examination.step(2, "the newest checkpoint is signed by a pinned log") as step:
-        if signed is None:
+    if signed is None:
+        with examination.step(2, "a checkpoint is signed"):
             raise IncompleteError("PENDING: no checkpoint has been signed yet")
-        opened = open_checkpoint(signed.note, policy)
-        step.detail = f"{opened.checkpoint.origin}, size {opened.checkpoint.size}"
-        if opened.quorum == NO_QUORUM:
-            examination.notices.append(UNWITNESSED)
-        elif not opened.is_quorum_met:
-            raise IncompleteError(f"QUORUM: {opened.quorum!r} has not signed the newest checkpoint")
-    audit.checkpoint = opened
+    else:
+        _open_newest(examination, audit, policy, signed)
+    opened = audit.checkpoint
     indexes = reader.run_indexes(bytes.fromhex(run))
     ledger = _Ledger(examination, audit, policy, vault)
     wanted: set[int] = set()

@@ -1,7 +1,8 @@
 """The restore guard: before a keeper signs anything, its store must continue what was signed, remembered and shown before.
 
 It also reads the leaves that no signed head covers yet. Whoever can write the database can put leaves there while no keeper runs;
-to sign them would make them ours. Each must be a statement that a certified key has signed.
+to sign them would make them ours. Each must be a statement that a certified key has signed, in its place in its run, and
+once.
 
 It does **not** read what lies under a signed head again: ``services.auditor`` does, and the root of that head binds it.
 """
@@ -10,13 +11,16 @@ from __future__ import annotations
 
 from apostille.core import keychain, note, predicates
 from apostille.core.checkpoint import Checkpoint
-from apostille.core.digest import sha256
+from apostille.core.digest import ZERO_HEX, sha256
+from apostille.core.merkle import leaf_hash
 from apostille.core.policy import NO_QUORUM, Policy, open_checkpoint
 from apostille.core.tree import root_at
 from apostille.errors import MalformedError, RollbackError, UntrustedError, VerificationError
 from apostille.ports import HeadMemory, Store, TileSink
 from apostille.services.auditor import bind
 from apostille.services.receipts import key_chain
+
+_PAGE = 65_536
 
 
 def guard(store: Store, heads: HeadMemory, sink: TileSink, log: note.VerifierKey) -> None:
@@ -61,8 +65,13 @@ def _check_heads(store: Store, known: Checkpoint | None, sink: TileSink, log: no
 
 def _check_tail(store: Store, signed_size: int, log: note.VerifierKey) -> None:
     certificates: dict[bytes, keychain.Certificate] = {}
+    last: dict[str, tuple[int, str]] = {}  # run to (next seq, digest of its last statement)
+    tail: set[bytes] = set()
     for index, record in store.records(signed_size):
         entry, said = bind(record)
+        tail.add(leaf_hash(record.entry))
+        if len(tail) != index - signed_size + 1:
+            raise VerificationError(f"leaf {index} stands in the log twice")
         if index == 0:
             keychain.read_genesis(said, 0, entry.pae_digest, entry.spki, log)
             continue
@@ -73,6 +82,26 @@ def _check_tail(store: Store, signed_size: int, log: note.VerifierKey) -> None:
             keychain.read_certificate(said, index, entry.pae_digest, certificates[signer])
         else:
             keychain.check_signer(said, index, certificates[signer])
+        run = said.predicate.get("run")
+        if run is not None and said.type != predicates.GAP:
+            seq, previous = last.get(run) or _last_of(store, run, index)
+            if (said.predicate["seq"], said.predicate["previous"]) != (seq, previous):
+                raise VerificationError(f"leaf {index} does not continue its run")
+            last[run] = (seq + 1, entry.pae_digest.hex())
+    # The leaf hashes under the signed head are bound by it: what is put in again from there has one of them.
+    for start in range(0, signed_size if tail else 0, _PAGE):
+        again = tail.intersection(store.hashes(0, start, min(_PAGE, signed_size - start)))
+        if again:
+            raise VerificationError("a leaf from under the signed head stands behind it once more")
+
+
+def _last_of(store: Store, run: str, before: int) -> tuple[int, str]:
+    """Return the next seq of a run, and the digest of the statement that it must name, as leaves below ``before`` have it."""
+    known = [index for index in store.run_indexes(bytes.fromhex(run)) if index < before]
+    if not known:
+        return 0, ZERO_HEX
+    entry, said = bind(store.record(known[-1]))
+    return said.predicate["seq"] + 1, entry.pae_digest.hex()
 
 
 def _certificate(store: Store, spki: bytes, before: int, log: note.VerifierKey) -> keychain.Certificate:

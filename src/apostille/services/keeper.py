@@ -14,10 +14,11 @@ from typing import Any
 from apostille.core import keys, predicates, statement
 from apostille.core.digest import sha256
 from apostille.core.tree import Head
-from apostille.errors import ConfigurationError, MalformedError, NotFoundError, RollbackError, UnavailableError
+from apostille.errors import ConfigurationError, MalformedError, NotFoundError, RollbackError, UnavailableError, VerificationError
 from apostille.ports import Clock, HeadMemory, PendingEntry, Random, SignedCheckpoint, Store, TileSink, Vault
 from apostille.services import publisher as pub
-from apostille.services.attester import Attester, Draft, utc_text
+from apostille.services.attester import Attester, Draft, utc_ms, utc_text
+from apostille.services.auditor import bind
 from apostille.services.guard import guard
 from apostille.services.receipts import build_bundle, build_pending, build_receipt
 from apostille.services.runs import Run
@@ -84,7 +85,14 @@ class Keeper:
         index = 1 if named_key == mine else self._store.index_of_key(mine)
         if index is None:
             raise ConfigurationError("the keeper's key is not certified in this store")
-        self._issuer = self._store.record(index).pae_digest
+        try:
+            entry, said = bind(self._store.record(index))
+        except (MalformedError, VerificationError) as error:
+            raise RollbackError(f"the store was altered or is damaged: leaf {index}: {error}") from error
+        # What the leaf itself says, not the store's column: new keys will name it as their issuer.
+        self._issuer = entry.pae_digest
+        fields = said.predicate
+        self._life_ms = utc_ms(fields["not_before"]), utc_ms(fields["not_after"])
         named = {bytes.fromhex(digest) for digest in genesis.get("log", [])}
         if genesis.get("origin") != self.origin or not {vkey.hash for vkey in self._parts.signer.vkeys} <= named:
             raise ConfigurationError("the log key is not the one that this store's genesis names")
@@ -143,13 +151,20 @@ class Keeper:
         Args:
             holder: Name of the agent or gateway; it goes into the attributes opening only.
             held_by: ``agent``, ``gateway`` or ``keeper``.
+
+        Raises:
+            ConfigurationError: The keeper's own certificate has ended.
         """
         parts = self._parts
-        now = parts.clock.now_ms()
+        # A clock that was set back to before the keeper's own certificate must not make keys that nobody accepts.
+        now = max(parts.clock.now_ms(), self._life_ms[0])
         with self._lock:
             known = self._attesters.get((held_by, holder))
             if known is not None and now < known[1]:
                 return known[0]
+            if now >= self._life_ms[1]:
+                raise ConfigurationError("the keeper's certificate has ended; the root has to certify a new keeper key")
+            end = min(now + STATEMENT_KEY_LIFE_MS, self._life_ms[1])
             key = keys.StatementKey.from_seed(parts.random.token(keys.P256_SEED_BYTES))
             fields = {
                 "event": "certify",
@@ -157,15 +172,15 @@ class Keeper:
                 "held_by": held_by,
                 "issuer": self._issuer.hex(),
                 "not_before": utc_text(now),
-                "not_after": utc_text(now + STATEMENT_KEY_LIFE_MS),
+                "not_after": utc_text(end),
             }
             spki = sha256(key.spki)
             draft = Draft(predicates.KEY, fields, {"holder": holder}, digests=(("spki", spki),))
-            mine = Attester(parts.key, parts.clock, parts.random)
+            mine = Attester(parts.key, parts.clock, parts.random, self._life_ms[0])
             self.submit(mine.attest(draft, unit=KEYS_UNIT, certifies=spki))
             made = Attester(key, parts.clock, parts.random, now)
             # Half a life: what is signed just before is still well inside the key's life.
-            self._attesters[held_by, holder] = (made, now + STATEMENT_KEY_LIFE_MS // 2)
+            self._attesters[held_by, holder] = (made, (now + end) // 2)
             return made
 
     def open_run(

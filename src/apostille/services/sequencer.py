@@ -202,7 +202,7 @@ class Sequencer:
             self._after_commit(growth.head)
         except ApostilleError as error:
             return error
-        except Exception as error:  # noqa: BLE001 - a bug here must stop the log, not hang every caller
+        except BaseException as error:  # noqa: BLE001 - a bug here must stop the log, not hang every caller
             failure = OutcomeUnknownError(f"internal fault while committing: {error!r}")
             failure.__cause__ = error
             return failure

@@ -56,9 +56,9 @@ class VerifiedReceipt:
     @property
     def strength(self) -> str:
         """``UNWITNESSED``, or which witnesses have signed."""
-        if self.checkpoint.quorum == NO_QUORUM:
+        if not self.checkpoint.is_witnessed:
             return "UNWITNESSED"
-        return "witnessed by " + ", ".join(name for name, _ in self.checkpoint.witnesses)
+        return "witnessed by " + ", ".join(self.checkpoint.independent)
 
 
 def verify_receipt(data: bytes, policy: Policy, *, artifact: bytes | None = None) -> VerifiedReceipt:
@@ -135,10 +135,11 @@ def _open(examination: Examination, parsed: Receipt, policy: Policy) -> Verified
     with examination.step(2, "the trust file's quorum has signed") as step:
         if opened.quorum == NO_QUORUM:
             step.outcome, step.detail = "not checked", "the trust file asks for no witness"
-            examination.notices.append(UNWITNESSED)
         elif not opened.is_quorum_met:
             signed = ", ".join(name for name, _ in opened.witnesses) or "none"
             raise IncompleteError(f"QUORUM: {opened.quorum!r} is not met; signed: {signed}")
+    if not opened.is_witnessed:
+        examination.notices.append(UNWITNESSED)
     return opened
 
 

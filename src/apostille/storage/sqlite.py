@@ -11,6 +11,7 @@ syncs the WAL before ``COMMIT`` returns; bytes are released only after that.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Iterator, Sequence
 from importlib import resources
@@ -37,6 +38,7 @@ SCHEMA = 1
 MINIMUM_SQLITE = (3, 54)
 _SPEC = "store"
 _PAGE = 512
+_SCHEMA_ROWS = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"
 _FEW = 16
 _LEAF = "leaf_hash, entry, statement, pae_digest, unit, wrapped_key, run, certifies, receipt_id"
 _KINDS = (*[bytes] * 5, *[bytes | None] * 4)
@@ -117,12 +119,11 @@ class SqliteStore:
         check_library()
         if path.exists():
             raise ConflictError(f"there is a store at {path} already")
-        schema = resources.files("apostille.storage").joinpath("schema.sql").read_text(encoding="utf-8")
         try:
             db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
             _prepare(db)
             with db:
-                db.execute(schema)
+                db.execute(_schema())
                 db.execute("INSERT INTO head VALUES (1, 0, ?, ?)", (EMPTY.root_hash, b""))
             db.close()
         except apsw.Error as error:
@@ -135,6 +136,8 @@ class SqliteStore:
                 return self._db.execute(sql, tuple(args)).fetchall()
         except apsw.Error as error:
             raise _translate(error, self._path) from error
+        except UnicodeDecodeError as error:
+            raise MalformedError(f"{self._path.name} holds text that is not UTF-8", spec=_SPEC) from error
 
     def _one(self, sql: str, args: Sequence[Any] = ()) -> Any:
         rows = self._all(sql, args)
@@ -297,6 +300,7 @@ def _open(path: Path, *, read_only: bool) -> tuple[apsw.Connection, Any]:
     db = apsw.Connection(str(path), flags=flags)
     try:
         db.set_busy_timeout(5000)
+        _check_schema(db)
         if not read_only:
             _prepare(db)
         return db, db.execute("SELECT value FROM meta WHERE name = 'schema'").get
@@ -306,10 +310,30 @@ def _open(path: Path, *, read_only: bool) -> tuple[apsw.Connection, Any]:
         if not read_only or path.with_name(path.name + "-wal").exists():
             raise
         db = apsw.Connection(path.absolute().as_uri() + "?immutable=1", flags=flags | apsw.SQLITE_OPEN_URI)
+        _check_schema(db)
         return db, db.execute("SELECT value FROM meta WHERE name = 'schema'").get
-    except apsw.Error:
+    except (apsw.Error, MalformedError):
         db.close()
         raise
+
+
+@functools.cache
+def _expected_schema() -> list[Any]:
+    db = apsw.Connection(":memory:")
+    db.execute(_schema())
+    return db.execute(_SCHEMA_ROWS).fetchall()
+
+
+def _check_schema(db: apsw.Connection) -> None:
+    """Refuse a file that holds anything but our tables: a view or trigger in it would run inside our own statements."""
+    db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+    db.execute("PRAGMA trusted_schema = OFF")
+    if db.execute(_SCHEMA_ROWS).fetchall() != _expected_schema():
+        raise MalformedError("the file has not the tables of a store, or more than these", spec=_SPEC)
+
+
+def _schema() -> str:
+    return resources.files("apostille.storage").joinpath("schema.sql").read_text(encoding="utf-8")
 
 
 def _prepare(db: apsw.Connection) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from insider_kit import Insider
-from service_kit import SAID, alter, copy_store, cut, leaf, quiet_keeper, talk
+from service_kit import SAID, alter, copy_store, cut, examine, leaf, quiet_keeper, talk
 
 from apostille.core import keys, predicates
 from apostille.core.checkpoint import Checkpoint
@@ -246,6 +246,45 @@ def test_half_a_life_later_there_is_a_new_key(world):
     world.clock.now += 120_000
     assert keeper.attester("a", held_by="agent") is not first
     keeper.close()
+
+
+DAY_MS = 24 * 3600 * 1000
+
+
+@pytest.mark.parametrize("step", [-1_000, -10_000, -DAY_MS, -400 * DAY_MS, 13 * 3600 * 1000, 25 * 3600 * 1000, 400 * DAY_MS])
+@pytest.mark.parametrize("when", ["before the key", "in the run", "before the start"])
+def test_a_clock_that_was_set_makes_no_evidence_that_fails(step, when):
+    """Back or forth, by seconds or by days: what is signed can be verified by everybody, and the next keeper starts on it."""
+    world = World()
+    if when == "before the start":
+        world.clock.now += step
+    keeper = quiet_keeper(world)
+    if when == "before the key":
+        world.clock.now += step
+    run = keeper.open_run(agent="a")
+    run.output(SAID, SAID, profile="opaque", media_type="text/plain").committed(5)
+    if when == "in the run":
+        world.clock.now += step
+    said = run.output(SAID, SAID, profile="opaque", media_type="text/plain").committed(5)
+    run.close().committed(5)
+    killed(keeper)
+    second = world.keeper()
+    second.publish()
+    verify_receipt(second.receipt_at(said.index)[1], world.policy(), artifact=SAID)
+    second.close()
+    assert examine(world).failures == []
+
+
+def test_a_keeper_whose_certificate_has_ended(world):
+    keeper = world.keeper()
+    world.clock.now += 3650 * DAY_MS - 3600 * 1000
+    run = keeper.open_run(agent="a")
+    run.close().committed(5)
+    world.clock.now += 3600 * 1000
+    with pytest.raises(ConfigurationError, match="has ended"):
+        keeper.open_run(agent="a")
+    keeper.close()
+    assert examine(world).failures == []
 
 
 def test_the_key_is_certified_before_it_signs(world):

@@ -26,6 +26,7 @@ from insider_kit import (
 from service_kit import SAID, exit_of
 
 from apostille.core import dsse, keys, note, predicates
+from apostille.core.checkpoint import parse_checkpoint, subtree_message
 from apostille.core.digest import sha256
 from apostille.core.opening import SALT_BYTES
 from apostille.core.policy import Policy, parse_policy
@@ -138,12 +139,40 @@ def test_attributes_may_be_withheld(evidence):
     assert any("attributes not disclosed" in text for text in examination.notices)
 
 
-def test_a_quorum_that_is_met(evidence):
+def test_the_log_is_no_witness_of_its_own(evidence):
+    """Its second line may be demanded; whoever holds the log key has made both."""
     first, second = (note.format_vkey(key) for key in evidence.world.signer.vkeys)
     policy = parse_policy(f"log {first}\nwitness pq {second}\nquorum pq\n".encode())
     code, examination, found = judge(evidence.salted, policy)
-    assert (code, found.strength) == (0, "witnessed by pq")
+    assert (code, found.strength) == (0, "UNWITNESSED")
+    assert any("UNWITNESSED" in text for text in examination.notices)
+
+
+WITNESS = keys.MlDsa44Key(seed("witness"))
+WITNESS_KEY = note.VerifierKey("witness.example/w1", note.MLDSA44, WITNESS.public)
+
+
+def cosigned(receipt: bytes, seconds: int = 1_795_489_300) -> bytes:
+    """The receipt with a witness's line on its checkpoint."""
+
+    def change(value: Any) -> None:
+        proof = entry_of(value)["inclusionProof"]
+        opened = note.parse_note(proof["checkpoint"]["envelope"].encode())
+        message = subtree_message(WITNESS_KEY.name, seconds, parse_checkpoint(opened.text))
+        line = note.NoteSignature(WITNESS_KEY.name, WITNESS_KEY.key_id, seconds.to_bytes(8, "big") + WITNESS.sign(message))
+        proof["checkpoint"]["envelope"] = note.format_note(note.Note(opened.text, (*opened.unverified_signatures, line))).decode()
+
+    return changed(receipt, change)
+
+
+def test_a_quorum_that_is_met(evidence):
+    first = note.format_vkey(evidence.world.signer.vkeys[0])
+    policy = parse_policy(f"log {first}\nwitness w {note.format_vkey(WITNESS_KEY)}\nquorum w\n".encode())
+    code, examination, found = judge(cosigned(evidence.salted), policy)
+    assert (code, found.strength) == (0, "witnessed by w")
     assert not any("UNWITNESSED" in text for text in examination.notices)
+    assert judge(cosigned(evidence.salted, 0), policy)[0] == 1, "a witness's time is never 0"
+    assert judge(evidence.salted, policy)[0] == 4
 
 
 # --- one thing wrong at a time: (what, change, exit code, step, words)

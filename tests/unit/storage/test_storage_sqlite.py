@@ -314,16 +314,50 @@ WRONG_ROWS = {
 @pytest.mark.parametrize("name", WRONG_ROWS)
 def test_rows_of_the_wrong_kind(store, path, name):
     """STRICT tables refuse them, but whoever edits the file can take that off: still an error of ours: 65, or 1 where the head is gone."""
-    loose = path.with_name("loose.sqlite")
-    db = apsw.Connection(str(loose))
-    db.execute("ATTACH ? AS old", (str(path),))
-    for table in ("meta", "head", "leaf", "opening", "subtree", "checkpoint"):
-        db.execute(f"CREATE TABLE {table} AS SELECT * FROM old.{table}")
-    use_all(SqliteStore(loose, read_only=True))
+    use_all(SqliteStore(path, read_only=True))
+    schema = edit_schema(
+        path, lambda sql: sql.replace(") STRICT, WITHOUT", ") WITHOUT").replace(") STRICT", ")").replace(" NOT NULL", "")
+    )
+    db = apsw.Connection(str(path))
     db.execute(WRONG_ROWS[name])
     db.close()
+    if name != "a missing table":
+        edit_schema(path, schema.get)
     with pytest.raises((MalformedError, VerificationError)):
-        use_all(SqliteStore(loose, read_only=True))
+        use_all(SqliteStore(path, read_only=True))
+
+
+def edit_schema(path, change) -> dict[str, str]:
+    """Write other definitions into the file, as an editor of bytes could. Returns new to old."""
+    db = apsw.Connection(str(path))
+    db.execute("PRAGMA writable_schema = ON")
+    found = {}
+    for rowid, sql in db.execute("SELECT rowid, sql FROM sqlite_schema WHERE type = 'table'").fetchall():
+        found[change(sql)] = sql
+        db.execute("UPDATE sqlite_schema SET sql = ? WHERE rowid = ?", (change(sql), rowid))
+    db.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE more (x)",
+        "CREATE VIEW more AS SELECT 1",
+        "CREATE TRIGGER more AFTER INSERT ON leaf BEGIN DELETE FROM opening; END",
+        "DROP INDEX leaf_key",
+        "ALTER TABLE leaf ADD COLUMN more BLOB",
+    ],
+)
+@pytest.mark.parametrize("read_only", [False, True])
+def test_more_than_our_tables(path, sql, read_only):
+    """A trigger or view in the file would run inside our own statements."""
+    SqliteStore.create(path).close()
+    db = apsw.Connection(str(path))
+    db.execute(sql)
+    db.close()
+    with pytest.raises(MalformedError, match="more than these"):
+        SqliteStore(path, read_only=read_only)
 
 
 def test_strict_tables_refuse_them(store):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.markup import escape
-
 from apostille import wiring
 from apostille.core import note
 from apostille.core.keys import spki_ed25519
@@ -105,7 +103,8 @@ def log_proof(terminal: Terminal, index: int, out: Path | None) -> int:
         write_output(out, proof)
         terminal.say(f"wrote {plain(out)}")
     else:
-        terminal.show(escape(proof.decode().removesuffix("\n")))
+        for row in proof.decode().removesuffix("\n").split("\n"):
+            terminal.show(plain(row, limit=len(row)))
     return 0
 
 

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from apostille import wiring
-from apostille.errors import NotFoundError, StorageUnavailableError
+from apostille.errors import NotFoundError, StorageUnavailableError, TooLargeError
 from apostille.storage import files
 
 _ASCII_END = 0x7F
@@ -57,6 +57,7 @@ _HIDDEN = (
 _STAND_IN = {ord("["): "\ue000", ord("\\"): "\ue001"}
 _LITERAL = {0xE000: "[", 0xE001: "\\"}
 STDIN = "-"
+MAX_INPUT_BYTES = 2**30
 
 
 @dataclass(slots=True)
@@ -110,7 +111,8 @@ class Terminal:
         if self.documents is not None:
             self.documents.append(value)
         elif self.as_json:
-            text = json.dumps(value, ensure_ascii=False, indent=2)
+            # A terminal would act on what it is shown; a program reads escapes just as well.
+            text = json.dumps(value, ensure_ascii=sys.stdout.isatty(), indent=2)
             try:
                 text.encode(sys.stdout.encoding or "ascii")
             except UnicodeEncodeError:  # lone surrogates (names of files are bytes), or a stream that is not UTF-8
@@ -191,13 +193,21 @@ def read_input(name: str) -> bytes:
     Raises:
         NotFoundError: There is no such file.
         StorageUnavailableError: It can't be read.
+        TooLargeError: It is larger than 1 GiB.
     """
     try:
-        return sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+        if name == STDIN:
+            data = sys.stdin.buffer.read(MAX_INPUT_BYTES + 1)
+        else:
+            with Path(name).open("rb") as file:
+                data = file.read(MAX_INPUT_BYTES + 1)
     except OSError as error:
         if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}:
             raise NotFoundError(f"there is no file {name}") from error
         raise StorageUnavailableError(f"{name} can't be read: {error.strerror}") from error
+    if len(data) > MAX_INPUT_BYTES:
+        raise TooLargeError(f"{name} is too large", limit=MAX_INPUT_BYTES)
+    return data
 
 
 def write_output(path: Path, data: bytes) -> None:

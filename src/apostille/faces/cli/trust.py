@@ -26,8 +26,13 @@ def _write(text: str) -> None:
     files.replace_file(path, text.encode())
 
 
+def _words(row: str) -> list[str]:
+    """Split a line as the reader of trust files does."""
+    return [word for word in row.replace("\t", " ").split(" ") if word]
+
+
 def _is_quorum(row: str) -> bool:
-    return row.split()[:1] == ["quorum"]
+    return _words(row)[:1] == ["quorum"]
 
 
 def add_rows(rows: list[str], quorum: str | None = None) -> list[str]:
@@ -37,7 +42,7 @@ def add_rows(rows: list[str], quorum: str | None = None) -> list[str]:
         MalformedError: The whole would not be a trust file.
         ConflictError: It would change a quorum that somebody has set.
     """
-    old = _read().splitlines()
+    old = _read().removesuffix("\n").split("\n")
     new = [row for row in rows if row not in old]
     kept = [row for row in old if not _is_quorum(row)]
     was = next((row for row in old if _is_quorum(row)), "quorum none")
@@ -64,7 +69,9 @@ def trust_add(terminal: Terminal, what: str) -> int:
     if is_file(path):
         data = read_input(what)
         policy = parse_policy(data)
-        rows = [row for row in data.decode().splitlines() if row.strip() and not row.startswith("#") and not _is_quorum(row)]
+        rows = [
+            row for row in data.decode().split("\n") if _words(row) and not _words(row)[0].startswith("#") and not _is_quorum(row)
+        ]
         quorum = policy.quorum
     else:
         try:
@@ -111,9 +118,11 @@ def _as_json(policy: Policy) -> dict[str, object]:
 
 def trust_remove(terminal: Terminal, origin: str) -> int:
     """Remove a log, and the post-quantum key that was pinned with it."""
-    rows = _read().splitlines()
+    rows = _read().removesuffix("\n").split("\n")
     gone = [
-        row for row in rows if row.startswith(("log ", "witness ")) and any(w.startswith(f"{origin}+") for w in row.split()[1:])
+        row
+        for row in rows
+        if _words(row)[:1] in (["log"], ["witness"]) and any(word.startswith(f"{origin}+") for word in _words(row)[1:])
     ]
     if not gone:
         raise NotFoundError(f"the trust file names no log {origin!r}")

@@ -75,8 +75,8 @@ def _strength(receipt: VerifiedReceipt | None, audit: Audit | None) -> str:
     if receipt is not None:
         return receipt.strength
     if audit is not None and audit.checkpoint is not None:
-        names = ", ".join(name for name, _ in audit.checkpoint.witnesses)
-        return "UNWITNESSED" if audit.checkpoint.quorum == "none" else f"witnessed by {names}"
+        names = ", ".join(audit.checkpoint.independent)
+        return f"witnessed by {names}" if audit.checkpoint.is_witnessed else "UNWITNESSED"
     return ""
 
 
@@ -93,7 +93,7 @@ def _show_receipt(show: Callable[[str], None], receipt: VerifiedReceipt) -> None
     rows["captured"] = f"{fields['captured_at']} (the signer's clock: an assertion)"
     if "profile" in fields:
         rows["profile"] = str(fields["profile"])
-    if attributes.get("changes"):
+    if isinstance(attributes.get("changes"), dict) and attributes["changes"]:
         rows["cleaned"] = ", ".join(f"{name} {count}" for name, count in attributes["changes"].items())
     elif "findings" in receipt.statement.subjects:
         rows["cleaned"] = "the statement commits to findings"

@@ -36,6 +36,11 @@ _GRAVITY = (
 
 def verify_targets(terminal: Terminal, targets: list[str], *, artifact: str | None, log: str | None, trust: Path | None) -> int:
     """Verify each target and return the gravest exit code."""
+    others = [
+        target for target in targets if is_folder(Path(target)) or (_RUN_ID.fullmatch(target) and not is_file(Path(target)))
+    ]
+    if others and (artifact is not None or log is not None):
+        raise NotFoundError(f"--artifact and --log are for receipts; {others[0][:64]!r} is none")
     policy = wiring.load_policy(trust)
     if len(targets) == 1:
         return _verify(terminal, targets[0], policy, artifact, log)

@@ -13,6 +13,7 @@ Spec: ``gateway.md`` sections 2, 4; ``canonical.md`` section 9.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +131,11 @@ class _Cleaner:
         except MalformedJsonError:
             media_type = TEXT
             found = canonicalize(data, media_type=TEXT)
+            # What the text rule takes out may be just what made it no JSON, and escapes hide from that rule: a lenient reader
+            # would decode what nobody has cleaned.
+            if b"\\u" in found.bytes or (found.bytes != data and _is_json(found.bytes)):
+                message = "the arguments of a tool call are no JSON, and hold escapes or characters that would hide in them"
+                raise CanonicalizationError(message, findings=found.findings) from None
             self.invalid_json.append(path)
         part = Part(path=path, content=found.bytes, media_type=media_type, tool=call.name, call_id=call.id)
         return replace(call, arguments=self._keep(found, part))
@@ -140,6 +146,15 @@ class _Cleaner:
         if found.findings:
             self.counts[part.path] = len(found.findings)
         return found.bytes.decode("utf-8")
+
+
+def _is_json(data: bytes) -> bool:
+    """Tell whether a lenient reader, as agents have them, takes this for JSON."""
+    try:
+        json.JSONDecoder().decode(data.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _attributes(reading: chat_read.Reading, rewrites: list[str], cleaner: _Cleaner) -> dict[str, Any]:

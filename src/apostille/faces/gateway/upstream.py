@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 120.0
-_UP = frozenset({"accept", "idempotency-key", "openai-beta", "openai-organization", "openai-project", "user-agent"})
+_UP = frozenset({"accept", "openai-beta", "user-agent"})
+# Whose account, and which earlier request: a client's to say where the upstream's key is its own, the operator's where it is his.
+_OWNERS_UP = frozenset({"idempotency-key", "openai-organization", "openai-project"})
 _KEYS_UP = frozenset({"authorization", "api-key", "x-api-key"})
 _DOWN = re.compile(r"x-request-id|x-ratelimit-(?:limit|remaining|reset)-(?:requests|tokens)")
 _VALUE_DOWN = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -112,7 +114,7 @@ class Upstream:
     def headers(self, client: Mapping[str, str]) -> dict[str, str]:
         """Return the headers of the upstream request, from those of the client's (lower-case names)."""
         passes_key = self.settings.api_key is None and self.settings.passes_client_key
-        allowed = _UP | _KEYS_UP if passes_key else _UP
+        allowed = _UP | (_OWNERS_UP if self.settings.passes_client_key else set()) | (_KEYS_UP if passes_key else set())
         found = {name: value for name, value in client.items() if name in allowed}
         found["content-type"] = "application/json"
         found["accept-encoding"] = "identity"
