@@ -29,7 +29,7 @@ from apostille.services.keeper import STATEMENT_KEY_LIFE_MS, Keeper
 from apostille.services.publisher import LogSigner
 from apostille.services.verifier import verify_receipt
 from apostille.storage.vault import MemoryVault
-from tests.simulators.world import World, seed
+from tests.simulators.world import MemorySink, World, seed
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_an_old_copy_is_refused(world):
     lived(world)
     backup = copy_store(world.store)
     lived(world)
-    refused(world, RollbackError, "an old copy was restored", store=backup)
+    refused(world, RollbackError, "remembered on this machine: an old copy was restored", store=backup, sink=MemorySink())
     assert backup.checkpoints() != world.store.checkpoints()
 
 
@@ -82,7 +82,7 @@ def test_history_rewritten_under_the_remembered_head(world):
     lived(other, 1)
     lived(other, 4)
     assert other.store.count() >= world.store.count()
-    refused(world, RollbackError, "rewritten", store=other.store)
+    refused(world, RollbackError, "remembered on this machine: it was rewritten", store=other.store, sink=MemorySink())
 
 
 def test_longer_history_that_continues_is_taken(world):
@@ -306,6 +306,8 @@ def test_pending_then_published(world):
     said = run.output(SAID, SAID, profile="opaque", media_type="text/plain")
     done = said.committed(5)
     assert quiet.newest_checkpoint.size <= done.index
+    for index in range(quiet.newest_checkpoint.size, world.store.count()):
+        assert quiet.receipt_at(index)[0] == "committed"
     state, pending = quiet.receipt(said.receipt_id)
     assert state == "committed"
     with pytest.raises(IncompleteError, match="PENDING"):
