@@ -231,6 +231,30 @@ def broken_signature(i: Insider) -> int:
     return i.put(replace(entry, signature=i.agent.key.sign(b"something else")))
 
 
+def put_in_again(i: Insider) -> int:
+    """A statement of no run, once more: no chain shows it."""
+    draft = Draft(
+        predicates.OUTPUT,
+        {"assurance": "bound", "commitment": "salted", "profile": "opaque"},
+        {},
+        [("raw", b""), ("canonical", b"")],
+    )
+    entry = i.agent.attest(draft, unit=KEYS_UNIT)
+    i.put(entry)
+    return i.put(entry)
+
+
+def key_with_a_broken_signature(i: Insider) -> int:
+    """A certificate that somebody else has signed in the keeper's name, and its key at work. Returns what the key said."""
+    key, now = i.new_key("forged"), i.world.clock.now
+    fields = {"event": "certify", "usage": "statement", "held_by": "agent", "issuer": i.digest(1)}
+    fields |= {"not_before": utc_text(now), "not_after": utc_text(now + 10**6)}
+    spki = sha256(key.key.spki)
+    entry = i.mine.attest(Draft(predicates.KEY, fields, {}, digests=(("spki", spki),)), unit=KEYS_UNIT, certifies=spki)
+    i.put(replace(entry, signature=key.key.sign(dsse.pae(entry.statement))))
+    return i.output(key)
+
+
 def in_a_run(*kinds: tuple[str, int, int | None]) -> Callable[[Insider], int]:
     """A run of (kind, seq, which earlier statement it names as previous); returns the index of the last but the close."""
 
@@ -297,6 +321,7 @@ WRONG: dict[str, tuple[Callable[[Insider], int], int, str]] = {
     "an agent erases": (agent_erases, 1, "a statement key may not sign this type"),
     "names another key": (names_another_key, 1, "names another key than the one that signed it"),
     "broken signature": (broken_signature, 1, "signature of the statement does not verify"),
+    "put in again": (put_in_again, 1, "stands in the log twice"),
     "a statement left out": (closing(in_a_run((OPEN, 0, None), (OUT, 1, 0), (OUT, 3, 1)), 4), 1, "statement 2 is missing"),
     "a number used twice": (closing(in_a_run((OPEN, 0, None), (OUT, 1, 0), (OUT, 1, 1)), 2), 1, "statement 2 is missing"),
     "another one before it": (closing(in_a_run((OPEN, 0, None), (OUT, 1, 0), (OUT, 2, 0)), 3), 1, "another one stood here"),

@@ -304,4 +304,5 @@ def test_the_trust_file_decides(world, name, code, message):
     found = examine(world, policy=policies(world)[name])
     assert found.code == code
     assert any(message in f.message for f in found.failures) == bool(message)
+    assert bool(found.at(0)) == (code == 3), "the genesis is not this log's, and that is said of it"
     assert any("UNWITNESSED" in text for text in found.notices) == (code in {0, 4}), "the log is no witness of its own"

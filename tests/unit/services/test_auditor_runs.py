@@ -13,10 +13,14 @@ from altered_rows import ALTERED, CLOSED, SAID, lived, policies
 from insider_kit import WRONG, Insider
 from service_kit import alter, examine, leaves, quiet_keeper, talk
 
+from apostille.core import predicates
+from apostille.core.entry import Entry, format_entry
 from apostille.core.merkle import leaf_hash
+from apostille.services.attester import Draft
 from apostille.services.auditor import examine_run, examine_store
 from apostille.services.examination import Examination
-from apostille.services.keeper import Keeper
+from apostille.services.keeper import KEYS_UNIT, Keeper
+from apostille.services.vault import Sealer
 from tests.simulators.world import World
 
 
@@ -91,6 +95,21 @@ def test_a_wrong_chain_of_a_run(insider, name):
     found = examine_one(insider.world, "ab" * 16)
     assert found.code == code
     assert [(f.index, message in f.message) for f in found.failures] == [(index, True)]
+
+
+def test_a_leaf_that_was_exchanged(insider):
+    """Another end of the run, rightly signed and in its place, but not the one in the signed tree."""
+    last = insider.close(1, insider.open())
+    insider.keeper.publish()
+    run, world = "ab" * 16, insider.world
+    assert examine_one(world, run).code == 0
+    fields = {"run": run, "seq": 1, "previous": insider.digest(last - 1), "count": 2, "outcome": "aborted"}
+    entry = insider.agent.attest(Draft(predicates.RUN_CLOSE, fields, {"agent": "a"}), unit=KEYS_UNIT, run=bytes.fromhex(run))
+    leaf = format_entry(Entry(entry.pae_digest, entry.signature, entry.spki))
+    world.store._records[last] = Sealer(world.vault, world.random).seal(entry, leaf, leaf_hash(leaf))
+    found = examine_one(world, run)
+    assert (found.code, [f.step for f in found.failures]) == (1, [4])
+    assert "is not at index" in found.failures[0].message
 
 
 def test_a_run_that_is_not_published_yet(world):

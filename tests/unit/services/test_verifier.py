@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from insider_kit import (
     Insider,
     broken_signature,
+    key_with_a_broken_signature,
     life_begins_before_the_issuer,
     names_another_key,
     resigned,
@@ -516,6 +517,14 @@ def test_a_wrong_entry_in_a_sound_tree(insider, act, step, words):
     found = [f for f in examination.failures if f.code != "incomplete"]
     assert [f.step for f in found] == [step], found
     assert words in found[0].message
+
+
+def test_a_certificate_that_somebody_else_signed(insider):
+    """It is in the tree, and still the keeper has not signed it."""
+    index = key_with_a_broken_signature(insider)
+    code, examination, _ = judge(receipt_of(insider, index), insider.world.policy(), b"x")
+    assert (code, [f.step for f in examination.failures]) == (1, [8])
+    assert "the signature of the key statement at index 3 does not verify" in examination.failures[0].message
 
 
 def test_no_receipt_for_a_stranger(insider):
