@@ -36,6 +36,7 @@ Until an independent witness is added every verdict says UNWITNESSED. One SQLite
 def init(terminal: Terminal, origin: str) -> int:
     """Make a store and pin its log for this user."""
     folder = terminal.folder
+    wiring.load_policy()  # a trust file that can't be read can't take the new log: better said before there is one
     signer = wiring.init_store(folder, origin_base=origin)
     pin_own_log(signer.vkeys)
     keeper = wiring.open_keeper(folder)
