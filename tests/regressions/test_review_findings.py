@@ -253,3 +253,53 @@ def test_a_note_with_a_terminal_sequence(home, capsys):
     db.close()
     cli._run(["--store", str(folder.path), "log", "proof", "0"])
     assert "\x1b]0;" not in capsys.readouterr().out
+
+
+# --- what an export holds, a program's own status, a folder that others can write
+
+
+def test_an_export_is_made_from_the_store(home):
+    """Not from the published folder, which a keeper at work, or somebody else, changes meanwhile."""
+    folder, keeper = store(home)
+    keeper.close()
+    before = (folder.log / "checkpoint").read_bytes()
+    shutil.rmtree(folder.log)
+    folder.log.mkdir()
+    (folder.log / "planted").symlink_to("/etc/passwd")
+    assert cli._run(["--store", str(folder.path), "--quiet", "log", "export", "--out", str(home / "out")]) == 0
+    assert (home / "out" / "log" / "checkpoint").read_bytes() == before
+    assert (home / "out" / "log" / "tile" / "entries" / "000.p" / "2").is_file()
+    assert not (home / "out" / "log" / "planted").exists()
+
+
+def test_the_programs_own_status_wins(home, monkeypatch, capsys):
+    """Even where the run can't be published afterwards."""
+    from apostille.errors import StorageUnavailableError
+    from apostille.faces.cli import run
+    from apostille.services.keeper import Keeper
+
+    folder, keeper = store(home)
+    keeper.close()
+
+    def full(self):
+        raise StorageUnavailableError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Keeper, "publish", full)
+        terminal = Terminal(store=str(folder.path))
+        assert run.run_program(terminal, ["sh", "-c", "exit 3"], agent=None, principal=None, upstream="http://127.0.0.1:1") == 3
+    assert "the disk is full" in capsys.readouterr().err
+
+
+def test_a_planted_link_is_not_followed(tmp_path, monkeypatch):
+    """Who can write the folder and foresee the temporary name still gets nothing written elsewhere."""
+    from apostille.errors import StorageUnavailableError
+    from apostille.storage import files
+
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    monkeypatch.setattr("os.urandom", bytes)
+    (tmp_path / f".x.{bytes(8).hex()}.tmp").symlink_to(victim)
+    with pytest.raises(StorageUnavailableError):
+        files.replace_file(tmp_path / "x", b"theirs")
+    assert victim.read_bytes() == b"mine"
