@@ -71,6 +71,7 @@ def verify_statement_signature(spki: bytes, signature: bytes, message: bytes, *,
         raise InvalidSignatureError(f"the signature of the {what} does not verify ({kind})", key_name=key_id(spki)) from error
 
 
+@lru_cache(maxsize=256)  # receipts share checkpoints; what raises is not kept
 def verify_ed25519(public: bytes, signature: bytes, message: bytes, *, key_name: str) -> None:
     """Verify a raw Ed25519 signature.
 
@@ -83,6 +84,7 @@ def verify_ed25519(public: bytes, signature: bytes, message: bytes, *, key_name:
         raise InvalidSignatureError(f"the Ed25519 signature of {key_name} does not verify", key_name=key_name) from error
 
 
+@lru_cache(maxsize=64)
 def verify_mldsa44(public: bytes, signature: bytes, message: bytes, *, key_name: str) -> None:
     """Verify a pure ML-DSA-44 signature with an empty context.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from apostille.core import dsse, keychain, predicates, strict
@@ -199,17 +200,23 @@ def _check_keys(
 
 
 def _check_key_proof(proof: KeyProof, opened: VerifiedCheckpoint) -> tuple[Statement, bytes]:
-    envelope, checkpoint = proof.envelope, opened.checkpoint
+    said, digest, leaf = _read_key_statement(proof.envelope, proof.spki, proof.index)
+    check_inclusion(proof.index, opened.checkpoint.size, leaf, proof.hashes, opened.checkpoint.root_hash)
+    return said, digest
+
+
+@lru_cache(maxsize=64)  # receipts share their chains; what raises is not kept
+def _read_key_statement(envelope: dsse.Envelope, spki: bytes, index: int) -> tuple[Statement, bytes, bytes]:
+    """Verify what a key statement is by itself; return it with SHA-256 of its PAE and its leaf hash."""
     message = dsse.pae(envelope.unverified_payload)
-    leaf = format_entry(Entry(sha256(message), envelope.signature, proof.spki, key_details(proof.spki)))
-    check_inclusion(proof.index, checkpoint.size, leaf_hash(leaf), proof.hashes, checkpoint.root_hash)
-    if envelope.keyid != key_id(proof.spki):
+    leaf = format_entry(Entry(sha256(message), envelope.signature, spki, key_details(spki)))
+    if envelope.keyid != key_id(spki):
         raise PolicyError("the keyid of a key statement's envelope is not its signer's")
-    verify_statement_signature(proof.spki, envelope.signature, message, what=f"key statement at index {proof.index}")
+    verify_statement_signature(spki, envelope.signature, message, what=f"key statement at index {index}")
     said = parse_statement(envelope.unverified_payload)
     if said.predicate["key_id"] != envelope.keyid:
         raise PolicyError("a key statement names another key than the one that signed it")
-    return said, sha256(message)
+    return said, sha256(message), leaf_hash(leaf)
 
 
 def _examine_openings(

@@ -263,7 +263,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], int, int, str]] = {
         ),
         1,
         8,
-        "not at index 1",
+        "signature of the key statement at index 1 does not verify",
     ),
     "keyid of a key's envelope": (
         lambda v: put(v["keys"][1]["envelope"]["signatures"][0], "keyid", b64(bytes(32))),
