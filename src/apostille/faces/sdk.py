@@ -199,7 +199,7 @@ class _Recorder:
 
 
 class Run(_Recorder):
-    """A run in a blocking program. Each call returns when its statement is durable."""
+    """A run in a blocking program. ``output`` and tools return when their statements, and all before them, are durable."""
 
     def input(
         self,

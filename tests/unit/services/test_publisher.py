@@ -317,8 +317,8 @@ def test_one_publication_a_pace():
         time.sleep(0.002)
     bench.publisher.close()
     paced = times[:-1]  # the last one is close's own
-    assert times[0] - began < 0.2, "the first publication waited"
-    assert len(paced) >= 3
+    assert times[0] - began < 0.25, "the first publication waited"
+    assert len(paced) >= 2
     assert all(later - earlier > 0.24 for earlier, later in itertools.pairwise(paced))
     assert bench.store.checkpoint().size == bench.head.size
     bench.checked()
