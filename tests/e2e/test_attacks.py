@@ -10,7 +10,6 @@ import base64
 import contextlib
 import importlib
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -165,7 +164,7 @@ DATABASE = [
     (
         "edit an entry and all hashes",
         lambda f: attacks.edit_entry(f, OUTPUT, FORGED, is_thorough=True),
-        r"REWRITE before size \d+: the entries do not lead",
+        "REWRITE before size {signed}: the entries do not lead",
         OUTPUT,
         True,
     ),
@@ -175,7 +174,7 @@ DATABASE = [
     (
         "delete a leaf and close the gap",
         lambda f: attacks.delete_leaf(f, OUTPUT, is_thorough=True),
-        r"REWRITE before size \d+: the entries do not lead",
+        "REWRITE before size {signed}: the entries do not lead",
         OUTPUT,
         True,
     ),
@@ -184,7 +183,7 @@ DATABASE = [
     (
         "swap leaves and all hashes",
         lambda f: attacks.swap_leaves(f, OUTPUT, 9, is_thorough=True),
-        r"REWRITE before size \d+: the entries do not lead",
+        "REWRITE before size {signed}: the entries do not lead",
         OUTPUT,
         True,
     ),
@@ -205,12 +204,16 @@ DATABASE = [
 
 @pytest.mark.parametrize(("attack", "words", "index", "halts"), [case[1:] for case in DATABASE], ids=[c[0] for c in DATABASE])
 def test_database_access_is_caught(place, attack, words, index, halts):
+    reader = wiring.open_reader(place.folder)
+    # The first signed head above the output: which sizes were published depends on the time that the machine took.
+    words = words.replace("{signed}", str(min(signed.size for signed in reader.checkpoints() if signed.size > OUTPUT)))
+    reader.close()
     done = attack(place.folder)
     assert done.attacker == "a"
     before = place.signed()
     code, said, document = place.verify_store()
     assert (code, said[0]) == (1, "NOT VERIFIED")
-    assert any(words in line or re.search(words, line) for line in said), said
+    assert any(words in line for line in said), said
     if index is not None:
         named = [failure["index"] for failure in document["failures"] if "index" in failure]
         assert named[0] == min(named) == index

@@ -311,14 +311,15 @@ def test_one_publication_a_pace():
     bench.store.add_checkpoint = lambda signed: (times.append(time.monotonic()), keep(signed))
     bench.publisher.start()
     began = time.monotonic()
-    while time.monotonic() - began < 0.9:
+    # Until three have come, however busy the machine is; that they come at all is bounded, their distance is what is asserted.
+    while len(times) < 3 and time.monotonic() - began < 30:
         bench.grow(1)
         bench.publisher.notice(bench.head)
         time.sleep(0.002)
     bench.publisher.close()
-    paced = times[:-1]  # the last one is close's own
-    assert times[0] - began < 0.25, "the first publication waited"
-    assert len(paced) >= 2
+    paced = times[:3]  # what comes after is close's own
+    assert times[0] - began < 0.2, "the first publication waited"
+    assert len(paced) >= 3
     assert all(later - earlier > 0.24 for earlier, later in itertools.pairwise(paced))
     assert bench.store.checkpoint().size == bench.head.size
     bench.checked()

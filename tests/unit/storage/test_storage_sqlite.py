@@ -311,6 +311,10 @@ WRONG_ROWS = {
 }
 
 
+# A head that is gone or contradicts itself is alteration; a value of the wrong kind is a malformed file.
+LOST_HEADS = {"no head", "a head below zero", "a huge head", "an edge that is cut", "an edge of another tree"}
+
+
 @pytest.mark.parametrize("name", WRONG_ROWS)
 def test_rows_of_the_wrong_kind(store, path, name):
     """STRICT tables refuse them, but whoever edits the file can take that off: still an error of ours: 65, or 1 where the head is gone."""
@@ -323,7 +327,7 @@ def test_rows_of_the_wrong_kind(store, path, name):
     db.close()
     if name != "a missing table":
         edit_schema(path, schema.get)
-    with pytest.raises((MalformedError, VerificationError)):
+    with pytest.raises(VerificationError if name in LOST_HEADS else MalformedError):
         use_all(SqliteStore(path, read_only=True))
 
 
