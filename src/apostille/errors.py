@@ -15,6 +15,23 @@ class ApostilleError(Exception):
     code = "error"
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One thing that was checked and did not hold.
+
+    Attributes:
+        code: Stable word, for example ``"inclusion"``.
+        step: The step of the verification order (``formats.md`` section 12) that found it.
+        message: A sentence for people.
+        index: Log index concerned, where there is one.
+    """
+
+    code: str
+    step: int
+    message: str
+    index: int | None = None
+
+
 class MalformedError(ApostilleError):
     """Bytes break their format. Retrying is pointless.
 
@@ -22,9 +39,13 @@ class MalformedError(ApostilleError):
         message: What is wrong, quoting a few characters at most.
         spec: The format that is broken, for example ``"signed-note"``.
         offset: Byte offset of the fault where one is known.
+
+    Attributes:
+        failures: All that an examination found, as data; empty where a reader raised it by itself.
     """
 
     code = "malformed"
+    failures: tuple[Failure, ...] = ()
 
     def __init__(self, message: str, *, spec: str = "", offset: int | None = None) -> None:
         super().__init__(f"{spec}: {message}" if spec else message)
@@ -96,23 +117,6 @@ class CanonicalizationError(ApostilleError):
     def __init__(self, message: str, *, findings: tuple[object, ...] = ()) -> None:
         super().__init__(message)
         self.findings = findings
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One thing that was checked and did not hold.
-
-    Attributes:
-        code: Stable word, for example ``"inclusion"``.
-        step: The step of the verification order (``formats.md`` section 12) that found it.
-        message: A sentence for people.
-        index: Log index concerned, where there is one.
-    """
-
-    code: str
-    step: int
-    message: str
-    index: int | None = None
 
 
 class VerificationError(ApostilleError):

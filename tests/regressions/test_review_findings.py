@@ -12,7 +12,15 @@ from apostille import wiring
 from apostille.core import note
 from apostille.core.policy import parse_policy
 from apostille.core.tree import append_leaves
-from apostille.errors import CanonicalizationError, MalformedError, RollbackError, VerificationError
+from apostille.errors import (
+    CanonicalizationError,
+    IncompleteError,
+    MalformedError,
+    MalformedNoteError,
+    RollbackError,
+    UnsupportedVersionError,
+    VerificationError,
+)
 from apostille.faces.cli import trust
 from apostille.faces.cli.terminal import Terminal
 from apostille.faces.gateway import chat, wire
@@ -303,3 +311,50 @@ def test_a_planted_link_is_not_followed(tmp_path, monkeypatch):
     with pytest.raises(StorageUnavailableError):
         files.replace_file(tmp_path / "x", b"theirs")
     assert victim.read_bytes() == b"mine"
+
+
+# A conclusion keeps what was found -------------------------------------------------------------------------------------
+
+
+def test_a_malformed_receipt_keeps_class_code_and_all_failures():
+    """``conclude`` raised a bare MalformedError: code and failures were lost to whoever caught it."""
+    examination = Examination()
+    with examination.step(1, "version"):
+        raise UnsupportedVersionError("not version 1", version="v9", spec="receipt")
+    with examination.step(5, "entry"):
+        raise MalformedNoteError("not a note", spec="signed-note")
+    with examination.step(9, "content"):
+        raise IncompleteError("not given")
+    with pytest.raises(UnsupportedVersionError) as caught:
+        examination.conclude()
+    assert (caught.value.code, caught.value.version, caught.value.spec) == ("unsupported-version", "v9", "receipt")
+    assert [(f.code, f.step) for f in caught.value.failures] == [("unsupported-version", 1), ("malformed-note", 5), ("incomplete", 9)]
+    assert str(caught.value) == "receipt: not version 1 (and 2 more)"
+
+
+def test_a_receipt_of_another_version_says_so_to_a_program():
+    data = b'{"type":"urn:apostille:receipt:v2"}'
+    with pytest.raises(UnsupportedVersionError) as caught:
+        verify_receipt(data, parse_policy(b"quorum none\n"))
+    assert [(f.code, f.step) for f in caught.value.failures] == [("unsupported-version", 1)]
+    assert caught.value.version == "urn:apostille:receipt:v2"
+
+
+def test_a_reader_alone_has_no_failures():
+    with pytest.raises(MalformedError) as caught:
+        parse_policy(b"")
+    assert caught.value.failures == ()
+
+
+def test_a_member_nested_almost_too_deep_to_be_written_is_malformed():
+    """A message that quotes what it refuses must not recurse into it."""
+    for depth in (17, 300, 900, 960, 990, 100_000):
+        deep = b"[" * depth + b"]" * depth
+        for data in (
+            b'{"bundle":%b,"keys":[],"type":"urn:apostille:receipt:v1"}' % deep,
+            b'{"pending":{"envelope":%b,"index":0,"spki":""},"type":"urn:apostille:receipt:v1"}' % deep,
+            b'{"bundle":{},"keys":%b,"type":"urn:apostille:receipt:v1"}' % deep,
+            b'{"type":%b}' % deep,
+        ):
+            with pytest.raises(MalformedError):
+                verify_receipt(data, parse_policy(b"quorum none\n"))

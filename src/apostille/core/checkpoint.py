@@ -55,10 +55,8 @@ def parse_checkpoint(text: bytes) -> Checkpoint:
     try:
         rows = strict.lines(text, spec=SPEC)
         if len(rows) != _LINES or not note.is_name(rows[0]) or rows[0] == _RESERVED:
-            raise MalformedCheckpointError("not an origin, a size and a root, each on a line", spec=SPEC)
+            raise MalformedError("not an origin, a size and a root, each on a line", spec=SPEC)
         return Checkpoint(rows[0], strict.decimal(rows[1], spec=SPEC), strict.base64_bytes(rows[2], size=SIZE, spec=SPEC))
-    except MalformedCheckpointError:
-        raise
     except MalformedError as error:
         raise MalformedCheckpointError(str(error)) from error
 

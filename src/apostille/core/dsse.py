@@ -50,10 +50,10 @@ def parse_envelope(value: Any) -> Envelope:
     try:
         strict.exact_members(value, {"payload", "payloadType", "signatures"}, spec=SPEC)
         if value["payloadType"] != PAYLOAD_TYPE:
-            raise MalformedEnvelopeError(f"payloadType is not {PAYLOAD_TYPE}", spec=SPEC)
+            raise MalformedError(f"payloadType is not {PAYLOAD_TYPE}", spec=SPEC)
         signatures = value["signatures"]
         if not isinstance(signatures, list) or len(signatures) != 1:
-            raise MalformedEnvelopeError("not exactly one signature", spec=SPEC)
+            raise MalformedError("not exactly one signature", spec=SPEC)
         strict.exact_members(signatures[0], {"keyid", "sig"}, spec=SPEC)
         strict.base64_bytes(signatures[0]["keyid"], size=32, spec=SPEC)
         return Envelope(
@@ -61,7 +61,5 @@ def parse_envelope(value: Any) -> Envelope:
             signatures[0]["keyid"],
             strict.base64_bytes(signatures[0]["sig"], spec=SPEC),
         )
-    except MalformedEnvelopeError:
-        raise
     except MalformedError as error:
         raise MalformedEnvelopeError(str(error)) from error

@@ -7,6 +7,7 @@ Spec: Rekor v2, hashedrekord 0.0.2, in JCS; c2sp.org/tlog-tiles ("Log entries": 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from apostille.core import strict
@@ -18,11 +19,11 @@ SPEC = "log entry"
 P256 = "PKIX_ECDSA_P256_SHA_256"
 ED25519 = "PKIX_ED25519"
 
-_A = b'{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{"hashedRekordV002":{"data":{"algorithm":"SHA2_256","digest":"'
-_B = b'"},"signature":{"content":"'
-_C = b'","verifier":{"keyDetails":"'
-_D = b'","publicKey":{"rawBytes":"'
-_E = b'"}}}}}}'
+_TEMPLATE = (
+    '{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{"hashedRekordV002":{"data":{"algorithm":"SHA2_256","digest":"%s"},'
+    '"signature":{"content":"%s","verifier":{"keyDetails":"%s","publicKey":{"rawBytes":"%s"}}}}}}'
+)
+_FORM = re.compile(re.escape(_TEMPLATE).replace("%s", '([^"]*)').encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +46,7 @@ class Entry:
 def format_entry(entry: Entry) -> bytes:
     """Write the exact bytes of the leaf."""
     b64 = strict.base64_text
-    return b"".join(
-        (
-            _A,
-            b64(entry.pae_digest).encode(),
-            _B,
-            b64(entry.signature).encode(),
-            _C,
-            entry.key_details.encode(),
-            _D,
-            b64(entry.spki).encode(),
-            _E,
-        )
-    )
+    return (_TEMPLATE % (b64(entry.pae_digest), b64(entry.signature), entry.key_details, b64(entry.spki))).encode()
 
 
 def parse_entry(data: bytes) -> Entry:
@@ -66,24 +55,13 @@ def parse_entry(data: bytes) -> Entry:
     Raises:
         MalformedError: Not the template, or values in another spelling.
     """
-    try:
-        rest = data.decode("ascii")
-        found: list[str] = []
-        for before, after in ((_A, _B), (_B, _C), (_C, _D), (_D, _E)):
-            if not rest.startswith(before.decode()):
-                raise ValueError
-            value, mark, _ = rest[len(before) :].partition(after.decode())
-            if not mark:
-                raise ValueError
-            found.append(value)
-            rest = rest[len(before) + len(value) :]
-        if rest != _E.decode() or found[2] not in (P256, ED25519):
-            raise ValueError
-    except ValueError as error:
-        raise MalformedError("not a hashedrekord 0.0.2 entry in its one form", spec=SPEC) from error
+    found = _FORM.fullmatch(data)
+    if found is None or not data.isascii() or found[3].decode() not in (P256, ED25519):
+        raise MalformedError("not a hashedrekord 0.0.2 entry in its one form", spec=SPEC)
+    digest, signature, details, spki = (value.decode() for value in found.groups())
     return Entry(
-        strict.base64_bytes(found[0], size=32, spec=SPEC),
-        strict.base64_bytes(found[1], spec=SPEC),
-        strict.base64_bytes(found[3], spec=SPEC),
-        found[2],
+        strict.base64_bytes(digest, size=32, spec=SPEC),
+        strict.base64_bytes(signature, spec=SPEC),
+        strict.base64_bytes(spki, spec=SPEC),
+        details,
     )

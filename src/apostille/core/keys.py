@@ -10,19 +10,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa
 
 from apostille.core import strict
-from apostille.core.signatures import key_details, key_id
+from apostille.core.signatures import ED25519_PREFIX, key_details, key_id
 from apostille.errors import ConfigurationError
 
 P256_SEED_BYTES = 48
 _CURVE = ec.SECP256R1()
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-_ED25519_PREFIX = bytes.fromhex("302a300506032b6570032100")
 _ECDSA_6979 = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
 
 
 def spki_ed25519(public: bytes) -> bytes:
     """Return the SPKI of a raw 32-byte Ed25519 key."""
-    return _ED25519_PREFIX + public
+    return ED25519_PREFIX + public
 
 
 class StatementKey:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from apostille.core import note, strict
 from apostille.core.checkpoint import Checkpoint, parse_checkpoint, verify_line
@@ -170,6 +171,18 @@ def open_checkpoint(data: bytes, policy: Policy) -> VerifiedCheckpoint:
         UntrustedError: No pinned log has this origin, or it has not signed.
         InvalidSignatureError: A named key's line does not verify.
     """
+    return _open(data, policy.logs, tuple(policy.witnesses.items()), tuple(policy.groups.items()), policy.quorum)
+
+
+@lru_cache(maxsize=64)  # receipts share checkpoints; the key is all that the result depends on, and what raises is not kept
+def _open(
+    data: bytes,
+    pinned: tuple[note.VerifierKey, ...],
+    witnesses: tuple[tuple[str, note.VerifierKey], ...],
+    groups: tuple[tuple[str, Group], ...],
+    quorum: str,
+) -> VerifiedCheckpoint:
+    policy = Policy(pinned, dict(witnesses), dict(groups), quorum)
     opened = note.parse_note(data)
     checkpoint = parse_checkpoint(opened.text)
     logs = [log for log in policy.logs if log.name == checkpoint.origin]

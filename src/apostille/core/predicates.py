@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from apostille.core import strict
-from apostille.core.digest import SIZE
 from apostille.errors import MalformedError
 
 SPEC = "statement"
@@ -20,13 +19,9 @@ OUTPUT, RUN_OPEN, RUN_CLOSE = (PREFIX + name + ":v1" for name in ("output", "run
 TOOL_CALL, INPUT, KEY = (PREFIX + name + ":v1" for name in ("tool-call", "input", "key"))
 GAP, ERASURE = (PREFIX + name + ":v1" for name in ("gap", "erasure"))
 
-ISOLATION = ("none", "landlock", "netns", "uid", "host")
 ID_BYTES = 16
 MAX_REFERENCES = 65_536
 MAX_ERASED = 1_000
-_TIME = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])(:[0-5][0-9]){2}\.[0-9]{3}Z")
-_PROFILE = re.compile(r"opaque|apostille-[a-z]+/[0-9]{1,4} ucd=[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3} tables=[0-9a-f]{64}")
-_WORD = re.compile(r"[a-z][a-z_]{0,31}")
 _PART = re.compile(
     r"part/(choice|item|block)/(0|[1-9][0-9]{0,8})/(text|refusal|reasoning|arguments|opaque)(/(0|[1-9][0-9]{0,8}))?"
 )
@@ -35,24 +30,14 @@ _LEAF = re.compile(r"leaf/(0|[1-9][0-9]{0,18})")
 Check = Callable[[Any], object]
 
 
-def _matches(pattern: re.Pattern[str], what: str) -> Check:
+def _text(name: str, pattern: str) -> Check:
+    form = re.compile(pattern)
+
     def check(value: Any) -> None:
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise MalformedError(f"not {what}: {str(value)[:48]!r}", spec=SPEC)
+        if not isinstance(value, str) or not form.fullmatch(value):
+            raise MalformedError(f"not in the form of {name}: {strict.quote(value)}", spec=SPEC)
 
     return check
-
-
-def _one_of(*words: str) -> Check:
-    def check(value: Any) -> None:
-        if not isinstance(value, str) or value not in words:
-            raise MalformedError(f"not one of {', '.join(words)}: {str(value)[:32]!r}", spec=SPEC)
-
-    return check
-
-
-def _hex(size: int) -> Check:
-    return lambda value: strict.hex_bytes(value, size, spec=SPEC)
 
 
 def _list(check: Check, limit: int) -> Check:
@@ -65,10 +50,14 @@ def _list(check: Check, limit: int) -> Check:
     return check_list
 
 
+def _count(value: Any) -> None:
+    strict.integer(value, spec=SPEC)
+
+
 def _head(value: Any) -> None:
     strict.exact_members(value, {"root", "size"}, spec=SPEC)
-    strict.hex_bytes(value["root"], SIZE, spec=SPEC)
-    strict.integer(value["size"], spec=SPEC)
+    _digest(value["root"])
+    _count(value["size"])
 
 
 def _true(value: Any) -> None:
@@ -78,48 +67,41 @@ def _true(value: Any) -> None:
 
 def _erased(value: Any) -> None:
     _list(lambda item: strict.exact_members(item, {"index", "openings"}, spec=SPEC), MAX_ERASED)(value)
-    indexes = [strict.integer(item["index"], spec=SPEC) for item in value]
     for item in value:
+        _count(item["index"])
         _list(lambda name: strict.string(name, spec=SPEC, limit=255), 4096)(item["openings"])
         if item["openings"] != sorted(set(item["openings"])):
             raise MalformedError("openings are sorted, each once", spec=SPEC)
+    indexes = [item["index"] for item in value]
     if indexes != sorted(set(indexes)):
         raise MalformedError("indexes ascend, each once", spec=SPEC)
 
 
-def _count(value: Any) -> None:
-    strict.integer(value, spec=SPEC)
-
-
-def _digest_base64(value: Any) -> None:
-    strict.base64_bytes(value, size=SIZE, spec=SPEC)
-
-
-_digest = _hex(SIZE)
-_CHECKS: tuple[tuple[Check, str], ...] = (
-    (_digest, "delegation issuer next previous"),
-    (_digest_base64, "key_id replaces"),
-    (_hex(ID_BYTES), "nonce run"),
-    (_count, "count lost seq"),
-    (_matches(_TIME, "a UTC time in milliseconds"), "captured_at compromised_since effective_at from not_after not_before to"),
-    (_list(_digest, MAX_REFERENCES), "inputs parents"),
-    (_list(_digest, 8), "log"),
-    (_matches(_PROFILE, "a profile id"), "profile"),
-    (_matches(_WORD, "a word"), "outcome"),
-    (_one_of("bound", "observed"), "assurance"),
-    (_one_of("salted", "plain"), "commitment"),
-    (_one_of("genesis", "certify", "retire", "revoke"), "event"),
-    (_one_of("root", "log", "statement", "erasure"), "usage"),
-    (_one_of("agent", "gateway", "keeper"), "held_by"),
-    (_one_of("dispatched", "denied", "blocked"), "status"),
-    (_one_of(*ISOLATION), "isolation"),
-    (_one_of("key", "row"), "method"),
-    (_true, "certify"),
-    (_head, "head"),
-    (_erased, "erases"),
-    (lambda value: strict.string(value, spec=SPEC, limit=255), "origin"),
+_DIGEST = "[0-9a-f]{64}"
+_KEY_ID = "[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="  # base64 of 32 bytes; its last two bits are zero
+_TIME = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])(:[0-5][0-9]){2}[.][0-9]{3}Z"
+_digest = _text("a SHA-256 digest", _DIGEST)
+_TEXTS = (
+    (_DIGEST, "delegation issuer next previous"),
+    (_KEY_ID, "key_id replaces"),
+    ("[0-9a-f]{32}", "nonce run"),
+    (_TIME, "captured_at compromised_since effective_at from not_after not_before to"),
+    ("opaque|apostille-[a-z]+/[0-9]{1,4} ucd=[0-9]{1,3}[.][0-9]{1,3}[.][0-9]{1,3} tables=[0-9a-f]{64}", "profile"),
+    ("[a-z][a-z_]{0,31}", "outcome"),
+    ("bound|observed", "assurance"),
+    ("salted|plain", "commitment"),
+    ("genesis|certify|retire|revoke", "event"),
+    ("root|log|statement|erasure", "usage"),
+    ("agent|gateway|keeper", "held_by"),
+    ("dispatched|denied|blocked", "status"),
+    ("none|landlock|netns|uid|host", "isolation"),
+    ("key|row", "method"),
+    ("(?s:.{0,255})", "origin"),
 )
-FIELDS = {name: check for check, names in _CHECKS for name in names.split()}
+FIELDS: dict[str, Check] = {name: _text(name, pattern) for pattern, names in _TEXTS for name in names.split()}
+FIELDS.update(dict.fromkeys(("count", "lost", "seq"), _count))
+FIELDS.update(dict.fromkeys(("inputs", "parents"), _list(_digest, MAX_REFERENCES)))
+FIELDS.update(log=_list(_digest, 8), certify=_true, head=_head, erases=_erased)
 
 # Fields, then subjects; ``?`` marks what may be absent, a subject that ends in ``/`` stands for all names under it. Every type
 # also has ``captured_at``, ``key_id``, ``nonce`` and the subject ``attributes``.
@@ -168,7 +150,7 @@ def check_fields(kind: str, predicate: Any) -> None:
         MalformedError: A field missing, unknown, or with a value that its type does not allow.
     """
     required, optional, _, _ = SHAPES[kind]
-    strict.exact_members(predicate, set(required), set(optional), spec=SPEC)
+    strict.exact_members(predicate, required, optional, spec=SPEC)
     for name, value in predicate.items():
         FIELDS[name](value)
     event = predicate.get("event")

@@ -10,6 +10,7 @@ only, never the raw one. Members are a closed set.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from apostille.core import bundle, dsse, strict
@@ -79,8 +80,8 @@ def parse_receipt(data: bytes) -> Receipt | PendingReceipt:
     """
     if len(data) > MAX_RECEIPT_BYTES:
         raise TooLargeError(f"a receipt of {len(data):,} bytes", limit=MAX_RECEIPT_BYTES, spec=SPEC)
-    value = strict.canonical_json_value(data, spec=SPEC)
-    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+    value, written = strict.canonical_members(data, spec=SPEC)
+    if not isinstance(value.get("type"), str):
         raise MalformedError("not a receipt", spec=SPEC)
     if value["type"] != TYPE:
         raise UnsupportedVersionError(
@@ -95,15 +96,21 @@ def parse_receipt(data: bytes) -> Receipt | PendingReceipt:
             strict.base64_bytes(inner["spki"], spec=SPEC),
         )
     strict.exact_members(value, {"type", "bundle", "keys"}, {"salt", "attributes", "head"}, spec=SPEC)
-    if not isinstance(value["keys"], list) or not 0 < len(value["keys"]) <= MAX_KEYS:
-        raise MalformedError(f"not 1 to {MAX_KEYS} key statements", spec=SPEC)
     return Receipt(
         bundle.parse_bundle(value["bundle"]),
-        tuple(_key(item) for item in value["keys"]),
+        _keys(written["keys"]),
         strict.base64_bytes(value["salt"], size=SALT_BYTES, spec=SPEC) if "salt" in value else None,
         strict.base64_bytes(value["attributes"], spec=SPEC) if "attributes" in value else None,
         _head(value["head"]) if "head" in value else None,
     )
+
+
+@lru_cache(maxsize=64)  # receipts share their key chains, byte for byte; what raises is not kept
+def _keys(text: str) -> tuple[KeyProof, ...]:
+    items = strict.json_value(text.encode(), spec=SPEC)
+    if not isinstance(items, list) or not 0 < len(items) <= MAX_KEYS:
+        raise MalformedError(f"not 1 to {MAX_KEYS} key statements", spec=SPEC)
+    return tuple(_key(item) for item in items)
 
 
 def _key(value: Any) -> KeyProof:

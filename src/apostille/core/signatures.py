@@ -22,10 +22,11 @@ from apostille.errors import InvalidSignatureError, MalformedError
 _MAX_DER = 72
 _CURVE = ec.SECP256R1()
 _P256_PREFIX = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
-_ED25519_PREFIX = bytes.fromhex("302a300506032b6570032100")
+ED25519_PREFIX = bytes.fromhex("302a300506032b6570032100")
 _ECDSA = ec.ECDSA(hashes.SHA256())
 
 
+@lru_cache(maxsize=4096)
 def key_id(spki: bytes) -> str:
     """Return the key id of a statement key: base64 of SHA-256 of its SPKI."""
     return strict.base64_text(sha256(spki))
@@ -36,8 +37,8 @@ def _public(spki: bytes) -> tuple[str, ec.EllipticCurvePublicKey | ed25519.Ed255
     try:
         if spki.startswith(_P256_PREFIX) and spki[len(_P256_PREFIX)] == 4:  # uncompressed points only: one spelling a key
             return P256, ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, spki[len(_P256_PREFIX) :])
-        if spki.startswith(_ED25519_PREFIX):
-            return ED25519, ed25519.Ed25519PublicKey.from_public_bytes(spki[len(_ED25519_PREFIX) :])
+        if spki.startswith(ED25519_PREFIX):
+            return ED25519, ed25519.Ed25519PublicKey.from_public_bytes(spki[len(ED25519_PREFIX) :])
     except (ValueError, IndexError) as error:
         raise MalformedError("not a point of the curve", spec="spki") from error
     raise MalformedError("neither a P-256 nor an Ed25519 public key in its one form", spec="spki")
@@ -71,7 +72,6 @@ def verify_statement_signature(spki: bytes, signature: bytes, message: bytes, *,
         raise InvalidSignatureError(f"the signature of the {what} does not verify ({kind})", key_name=key_id(spki)) from error
 
 
-@lru_cache(maxsize=256)  # receipts share checkpoints; what raises is not kept
 def verify_ed25519(public: bytes, signature: bytes, message: bytes, *, key_name: str) -> None:
     """Verify a raw Ed25519 signature.
 
@@ -84,7 +84,6 @@ def verify_ed25519(public: bytes, signature: bytes, message: bytes, *, key_name:
         raise InvalidSignatureError(f"the Ed25519 signature of {key_name} does not verify", key_name=key_name) from error
 
 
-@lru_cache(maxsize=64)
 def verify_mldsa44(public: bytes, signature: bytes, message: bytes, *, key_name: str) -> None:
     """Verify a pure ML-DSA-44 signature with an empty context.
 

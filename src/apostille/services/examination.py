@@ -6,8 +6,6 @@ applies of altered (1), malformed (65), untrusted (3), incomplete (4). Only an e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from apostille.errors import (
@@ -25,10 +23,21 @@ from apostille.errors import (
 class Step:
     """One step: its number in the verification order, what it shows, and whether it held."""
 
+    examination: Examination = field(repr=False, compare=False)
     number: int
     title: str
     outcome: str = "passed"
     detail: str = ""
+
+    def __enter__(self) -> Step:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, ApostilleError):
+            return False
+        self.outcome, self.detail = "failed", str(error)
+        self.examination.file(error, self.number)
+        return True
 
 
 @dataclass(slots=True)
@@ -50,17 +59,13 @@ class Examination:
     untrusted: list[Failure] = field(default_factory=list)
     missing: list[Failure] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    _first_malformed: MalformedError | None = None
 
-    @contextmanager
-    def step(self, number: int, title: str, *, index: int | None = None) -> Iterator[Step]:
-        """Take one step; an error of ours inside it is filed and the examination goes on."""
-        taken = Step(number, title)
+    def step(self, number: int, title: str) -> Step:
+        """Begin one step, as a context manager; an error of ours inside it is filed and the examination goes on."""
+        taken = Step(self, number, title)
         self.steps.append(taken)
-        try:
-            yield taken
-        except ApostilleError as error:
-            taken.outcome, taken.detail = "failed", str(error)
-            self.file(error, number, index)
+        return taken
 
     def file(self, error: ApostilleError, number: int, index: int | None = None) -> None:
         """File an error under what it means."""
@@ -72,6 +77,7 @@ class Examination:
         elif isinstance(error, VerificationError | MisbehaviourError):
             self.altered.append(found)
         elif isinstance(error, MalformedError):
+            self._first_malformed = self._first_malformed or error
             self.malformed.append(found)
         else:
             raise error  # a failed dependency is no verdict
@@ -86,7 +92,7 @@ class Examination:
 
         Raises:
             VerificationError: Something was altered.
-            MalformedError: Something is not in its format.
+            MalformedError: Something is not in its format: the first such error, of its own class, with all failures.
             UntrustedError: The trust anchor is not confirmed.
             IncompleteError: Something is missing.
         """
@@ -97,8 +103,9 @@ class Examination:
         message = found[0].message + more
         if self.altered:
             raise VerificationError(message, failures=found)
-        if self.malformed:
-            raise MalformedError(message)
+        if self._first_malformed is not None:
+            self._first_malformed.args, self._first_malformed.failures = (message,), found
+            raise self._first_malformed
         if self.untrusted:
             raise UntrustedError(message, unverified=found[0].message, failures=found)
         raise IncompleteError(message, missing=tuple(f.message for f in self.missing), failures=found)

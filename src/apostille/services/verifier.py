@@ -105,11 +105,11 @@ def examine_receipt(
     if parsed is None:
         return None
     opened = _open(examination, parsed, policy)
-    statement = _examine_bundle(examination, parsed, opened)
+    statement, spki = _examine_bundle(examination, parsed, opened)
     signer = None
     if opened is not None and statement is not None:
         with examination.step(8, "the signer's key is certified from genesis"):
-            signer = _check_keys(parsed, opened, statement, examination)
+            signer = _check_keys(examination, parsed, opened, statement, spki)
     attributes, is_compared = None, False
     if statement is not None:
         attributes, is_compared = _examine_openings(examination, parsed, statement, artifact)
@@ -118,9 +118,8 @@ def examine_receipt(
             old, now = parsed.head, opened.checkpoint
             check_consistency(old.size, old.root_hash, now.size, now.root_hash, old.hashes)
     examination.notices += [HEAD_NOT_COMPARED, REVOCATION_NOT_CHECKED]
-    if examination.altered or examination.malformed or examination.untrusted:
-        return None
-    if opened is None or statement is None or signer is None:
+    is_sound = not (examination.altered or examination.malformed or examination.untrusted)
+    if not is_sound or opened is None or statement is None or signer is None:
         return None
     digest = sha256(dsse.pae(parsed.bundle.envelope.unverified_payload))
     return VerifiedReceipt(statement, parsed.bundle.index, digest, opened, signer, attributes, is_compared)
@@ -144,30 +143,42 @@ def _open(examination: Examination, parsed: Receipt, policy: Policy) -> Verified
     return opened
 
 
-def _examine_bundle(examination: Examination, parsed: Receipt, opened: VerifiedCheckpoint | None) -> Statement | None:
-    """Steps 3 to 7."""
+def _examine_bundle(
+    examination: Examination, parsed: Receipt, opened: VerifiedCheckpoint | None
+) -> tuple[Statement | None, bytes]:
+    """Steps 3 to 7: the statement, and the key that the log entry names as its signer."""
     bundle, envelope = parsed.bundle, parsed.bundle.envelope
-    message = dsse.pae(envelope.unverified_payload)
     spki = b""
     with examination.step(3, "members that say a thing twice agree") as step:
         spki = parse_entry(bundle.leaf).spki
         if opened is None:
             step.outcome = "not checked"
         else:
-            root, size = opened.checkpoint.root_hash, opened.checkpoint.size
-            wanted = derive_redundant(key_id(spki), opened.log, bundle.index, root, size)
+            shown = opened.checkpoint
+            wanted = derive_redundant(key_id(spki), opened.log, bundle.index, shown.root_hash, shown.size)
             wrong = [name for name, value in wanted.items() if bundle.redundant[name] != value]
             if wrong:
                 raise PolicyError(f"not what the verified data says: {', '.join(wrong)}")
     if opened is not None:
         with examination.step(4, "the log entry is in the tree"):
-            root, size = opened.checkpoint.root_hash, opened.checkpoint.size
-            check_inclusion(bundle.index, size, leaf_hash(bundle.leaf), bundle.hashes, root)
+            shown = opened.checkpoint
+            check_inclusion(bundle.index, shown.size, leaf_hash(bundle.leaf), bundle.hashes, shown.root_hash)
     with examination.step(5, "the log entry is the one of this statement, signature and key"):
-        if format_entry(Entry(sha256(message), envelope.signature, spki, key_details(spki))) != bundle.leaf:
+        if _leaf(envelope, spki) != bundle.leaf:
             raise DigestMismatchError("the log entry is another statement's, or another signature's")
+    return _examine_statement(examination, envelope, spki), spki
+
+
+def _leaf(envelope: dsse.Envelope, spki: bytes) -> bytes:
+    """Return the log entry that this statement, signature and key make."""
+    digest = sha256(dsse.pae(envelope.unverified_payload))
+    return format_entry(Entry(digest, envelope.signature, spki, key_details(spki)))
+
+
+def _examine_statement(examination: Examination, envelope: dsse.Envelope, spki: bytes) -> Statement | None:
+    """Steps 6 and 7."""
     with examination.step(6, "the statement's signature verifies"):
-        verify_statement_signature(spki, envelope.signature, message)
+        verify_statement_signature(spki, envelope.signature, dsse.pae(envelope.unverified_payload))
     with examination.step(7, "the statement is well formed"):
         statement = parse_statement(envelope.unverified_payload)
         if statement.predicate["key_id"] != key_id(spki):
@@ -177,26 +188,31 @@ def _examine_bundle(examination: Examination, parsed: Receipt, opened: VerifiedC
 
 
 def _check_keys(
-    parsed: Receipt, opened: VerifiedCheckpoint, statement: Statement, examination: Examination
+    examination: Examination, parsed: Receipt, opened: VerifiedCheckpoint, statement: Statement, spki: bytes
 ) -> keychain.Certificate:
-    chain: list[keychain.Certificate] = []
-    for proof in parsed.keys:
-        if chain and sha256(proof.spki) != chain[-1].spki_digest:
-            raise UntrustedError(f"the key statement at index {proof.index} is not signed by the key before it in the chain")
-        said, digest = _check_key_proof(proof, opened)
-        if chain:
-            chain.append(keychain.read_certificate(said, proof.index, digest, chain[-1]))
-        else:
-            chain.append(keychain.read_genesis(said, proof.index, digest, proof.spki, opened.log))
-            if not keychain.binds_origin(opened.log.name, proof.spki):
-                examination.notices.append("the log's name does not bind its root key: the log key alone could replace it")
-    signer = chain[-1]
-    if signer.spki_digest != sha256(parse_entry(parsed.bundle.leaf).spki):
+    signer = _read_chain(parsed.keys, opened)
+    if not keychain.binds_origin(opened.log.name, parsed.keys[0].spki):
+        examination.notices.append("the log's name does not bind its root key: the log key alone could replace it")
+    if signer.spki_digest != sha256(spki):
         raise UntrustedError("the key chain leads to another key than the one that signed the statement")
     if statement.type == predicates.KEY:
         raise PolicyError("a receipt is for what was said, not for a key statement")
     keychain.check_signer(statement, parsed.bundle.index, signer)
     return signer
+
+
+@lru_cache(maxsize=64)  # receipts share their chains; the key is all that the result depends on, and what raises is not kept
+def _read_chain(proofs: tuple[KeyProof, ...], opened: VerifiedCheckpoint) -> keychain.Certificate:
+    """Verify the key statements from genesis on, each in the tree and signed by the key before it; return the last."""
+    first, *rest = proofs
+    said, digest = _check_key_proof(first, opened)
+    issuer = keychain.read_genesis(said, first.index, digest, first.spki, opened.log)
+    for proof in rest:
+        if sha256(proof.spki) != issuer.spki_digest:
+            raise UntrustedError(f"the key statement at index {proof.index} is not signed by the key before it in the chain")
+        said, digest = _check_key_proof(proof, opened)
+        issuer = keychain.read_certificate(said, proof.index, digest, issuer)
+    return issuer
 
 
 def _check_key_proof(proof: KeyProof, opened: VerifiedCheckpoint) -> tuple[Statement, bytes]:
@@ -205,11 +221,11 @@ def _check_key_proof(proof: KeyProof, opened: VerifiedCheckpoint) -> tuple[State
     return said, digest
 
 
-@lru_cache(maxsize=64)  # receipts share their chains; what raises is not kept
+@lru_cache(maxsize=64)  # the chain of one log is the same under all its checkpoints
 def _read_key_statement(envelope: dsse.Envelope, spki: bytes, index: int) -> tuple[Statement, bytes, bytes]:
     """Verify what a key statement is by itself; return it with SHA-256 of its PAE and its leaf hash."""
     message = dsse.pae(envelope.unverified_payload)
-    leaf = format_entry(Entry(sha256(message), envelope.signature, spki, key_details(spki)))
+    leaf = _leaf(envelope, spki)
     if envelope.keyid != key_id(spki):
         raise PolicyError("the keyid of a key statement's envelope is not its signer's")
     verify_statement_signature(spki, envelope.signature, message, what=f"key statement at index {index}")
@@ -253,17 +269,11 @@ def _examine_openings(
 
 
 def _examine_pending(examination: Examination, pending: PendingReceipt, overdue_before: str | None) -> None:
-    message = dsse.pae(pending.envelope.unverified_payload)
-    with examination.step(6, "the statement's signature verifies"):
+    with examination.step(3, "members that say a thing twice agree"):
         if pending.envelope.keyid != key_id(pending.spki):
             raise PolicyError("the envelope names another key than the one that signed it")
-        verify_statement_signature(pending.spki, pending.envelope.signature, message)
-    captured_at = ""
-    with examination.step(7, "the statement is well formed"):
-        fields = parse_statement(pending.envelope.unverified_payload).predicate
-        captured_at = fields["captured_at"]
-        if fields["key_id"] != key_id(pending.spki):
-            raise PolicyError("the statement names another key than the one that signed it")
+    statement = _examine_statement(examination, pending.envelope, pending.spki)
+    captured_at = statement.predicate["captured_at"] if statement is not None else ""
     with examination.step(2, "a signed checkpoint covers it"):
         if overdue_before is not None and captured_at < overdue_before:
             raise IncompleteError("OVERDUE: committed, but not published within a minute; compare with --log")
@@ -272,5 +282,4 @@ def _examine_pending(examination: Examination, pending: PendingReceipt, overdue_
 
 def pending_leaf(pending: PendingReceipt) -> bytes:
     """Return the log entry that a pending receipt promises at its index."""
-    digest = sha256(dsse.pae(pending.envelope.unverified_payload))
-    return format_entry(Entry(digest, pending.envelope.signature, pending.spki, key_details(pending.spki)))
+    return _leaf(pending.envelope, pending.spki)
