@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo install test check lint bench requirements tables clean help
+.PHONY: demo install test check lint bench fuzz hammer requirements tables clean help
 
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -3
@@ -44,12 +44,25 @@ lint: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/python bench/bench.py
 
+# Random and mutated input for every parser and command; MEGABYTES for each of them.
+hammer: $(VENV)/.test
+	$(BIN)/python -m tests.fuzz.hammer --megabytes $(or $(MEGABYTES),100)
+
+.venv-fuzz/.made: requirements/fuzz.txt
+	$(PYTHON) -m venv --clear .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	touch $@
+
+# Guided by coverage; SECONDS_EACH for each target, or for TARGET alone.
+fuzz: .venv-fuzz/.made
+	PYTHONPATH=src .venv-fuzz/bin/python -m tests.fuzz.atheris_driver $(if $(TARGET),"$(TARGET)") --seconds $(or $(SECONDS_EACH),60)
+
 # Locks without index addresses; run after changing requirements/*.in.
 requirements:
-	for name in base build test; do \
+	for name in base build test fuzz; do \
 	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
 	    requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
 
 clean:
-	rm -rf $(VENV) .build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
+	rm -rf $(VENV) .venv-fuzz .build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache

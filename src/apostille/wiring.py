@@ -43,7 +43,8 @@ def split_address(address: str) -> tuple[str, int]:
         ConfigurationError: Not an address.
     """
     host, _, port = address.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+    # The length comes first: int() refuses thousands of digits in a way of its own.
+    if not host or not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65535:
         raise ConfigurationError(f"not HOST:PORT: {address[:64]!r}")
     return host.strip("[]"), int(port)
 

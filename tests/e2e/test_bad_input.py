@@ -268,3 +268,22 @@ def test_options(home, option):
             assert shown.code == 0
             assert b"\x1b[31m" not in shown.out
     home.is_sound()
+
+
+def test_of_several_files_all_are_attested_or_none(home):
+    """One that is missing and one that can't be cleaned are both named, the gravest code counts, and no statement was made."""
+    before = home.ok("--json", "log", "info").json["committed_size"]
+    home.file("a.txt", b"a\n")
+    home.file("bad.txt", b"\xff\xfe")
+    result = home.run("attest", "a.txt", "missing.txt", "bad.txt", "-", stdin=b"s\n").clear()
+    assert result.code == 65
+    assert "missing.txt" in result.talk
+    assert "bad.txt" in result.talk
+    told = home.run("--json", "attest", "a.txt", "missing.txt").clear()
+    assert told.code == 2
+    assert [item["file"] for item in told.json] == ["missing.txt"]
+    assert home.ok("--json", "log", "info").json["committed_size"] == before
+    assert not (home.work / "a.txt.receipt.json").exists()
+    home.ok("attest", "a.txt", "-", stdin=b"s\n")
+    assert (home.work / "stdin").read_bytes() == b"s\n"
+    home.ok("attest", "-", "a.txt", stdin=b"")

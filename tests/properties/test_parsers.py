@@ -23,15 +23,12 @@ from apostille.core import (
     dsse,
     entry,
     evidence,
-    keys,
     note,
-    opening,
     policy,
     predicates,
     proof,
     receipt,
     sealing,
-    signatures,
     statement,
     strict,
     tiles,
@@ -39,6 +36,7 @@ from apostille.core import (
 )
 from apostille.core.digest import sha256
 from apostille.errors import ApostilleError, MalformedError
+from tests.fuzz.targets import CORE, EXAMPLE, POLICY, POLICY_06
 from tests.unit.core import core_kit as kit
 
 settings.register_profile(
@@ -46,86 +44,8 @@ settings.register_profile(
 )
 PROFILE = settings.get_profile("parsers")
 
-EXAMPLE = kit.example()
-POLICY = policy.parse_policy(f"log {note.format_vkey(kit.LOG)}\nquorum none\n".encode())
-POLICY_06 = policy.parse_policy(
-    f"log {note.format_vkey(kit.LOG)}\nwitness pq {note.format_vkey(kit.LOG_06)}\nquorum pq\n".encode()
-)
-PROOF = proof.format_proof(proof.LogProof(4, EXAMPLE.proof(4), EXAMPLE.note))
-PENDING = evidence.format_pending(receipt.PendingReceipt(EXAMPLE.envelopes[4], 4, kit.AGENT.spki))
-TRUST_FILE = f"# comment\nlog {note.format_vkey(kit.LOG)} https://log.example/\nwitness w {note.format_vkey(kit.LOG_06)}\ngroup g all w\nquorum g\n".encode()
-BUNDLE_BYTES = strict.canonical_json(EXAMPLE.bundle_value())
-
-
-def json_bundle(data: bytes) -> Any:
-    return bundle.parse_bundle(strict.json_value(data, spec="bundle"))
-
-
-def json_envelope(data: bytes) -> Any:
-    return dsse.parse_envelope(strict.json_value(data, spec="dsse"))
-
-
-def text_of(parse: Callable[[str], Any]) -> Callable[[bytes], Any]:
-    """Feed bytes to a parser of text the way a command line does: what is not UTF-8 becomes lone surrogates."""
-    return lambda data: parse(data.decode("utf-8", "surrogateescape"))
-
-
-# name -> (parser, a valid input, writer that must give the same bytes back or None where the format is not byte-exact)
-Writer = Callable[[Any], bytes] | None
-PARSERS: dict[str, tuple[Callable[[bytes], Any], bytes, Writer]] = {
-    "decimal": (text_of(strict.decimal), b"20852163", lambda value: str(value).encode()),
-    "hex": (text_of(lambda text: strict.hex_bytes(text, 4)), b"00ff10ab", lambda value: value.hex().encode()),
-    "base64": (text_of(strict.base64_bytes), b"AAECAw==", lambda value: strict.base64_text(value).encode()),
-    "lines": (
-        lambda data: strict.lines(data, spec="x"),
-        b"one\ntwo\n",
-        lambda rows: "".join(f"{row}\n" for row in rows).encode(),
-    ),
-    "json": (lambda data: strict.json_value(data, spec="x", max_depth=128), BUNDLE_BYTES, None),
-    "canonical json": (lambda data: strict.canonical_json_value(data, spec="x"), BUNDLE_BYTES, strict.canonical_json),
-    "vkey": (text_of(note.parse_vkey), note.format_vkey(kit.LOG).encode(), lambda key: note.format_vkey(key).encode()),
-    "note": (note.parse_note, EXAMPLE.note, note.format_note),
-    "checkpoint": (checkpoint.parse_checkpoint, checkpoint.format_checkpoint(EXAMPLE.checkpoint), checkpoint.format_checkpoint),
-    "trust file": (policy.parse_policy, TRUST_FILE, None),
-    "opened note": (lambda data: policy.open_checkpoint(data, POLICY_06), EXAMPLE.note, None),
-    "tlog-proof": (proof.parse_proof, PROOF, proof.format_proof),
-    "entry": (entry.parse_entry, EXAMPLE.leaves[4], entry.format_entry),
-    "envelope": (json_envelope, strict.canonical_json(evidence.envelope_json(EXAMPLE.envelopes[4])), None),
-    "bundle": (json_bundle, BUNDLE_BYTES, None),
-    "receipt": (receipt.parse_receipt, EXAMPLE.receipt(), None),
-    "pending receipt": (receipt.parse_receipt, PENDING, None),
-    "statement": (
-        statement.parse_statement,
-        EXAMPLE.statements[4],
-        lambda said: statement.format_statement(said.type, said.predicate, said.subjects.items()),
-    ),
-    "key statement": (
-        statement.parse_statement,
-        EXAMPLE.statements[0],
-        lambda said: statement.format_statement(said.type, said.predicate, said.subjects.items()),
-    ),
-    "tile path": (text_of(tiles.parse_tile_path), b"tile/0/x001/234.p/188", lambda tile: tiles.format_tile_path(tile).encode()),
-    "entry bundle": (
-        lambda data: tiles.parse_entry_bundle(data, 3),
-        tiles.format_entry_bundle([b"one", b"", b"three"]),
-        tiles.format_entry_bundle,
-    ),
-    "hash tile": (lambda data: tiles.parse_hash_tile(data, 2), bytes(64), b"".join),
-    "opening": (opening.split_opening, bytes(32) + b"content", b"".join),
-    "spki": (signatures.key_details, kit.AGENT.spki, None),
-    "signature": (lambda data: signatures.verify_statement_signature(kit.AGENT.spki, data, b"m"), kit.AGENT.sign(b"m"), None),
-    "signer": (lambda data: signatures.verify_statement_signature(data, kit.AGENT.sign(b"m"), b"m"), kit.AGENT.spki, None),
-    "private key": (keys.StatementKey.from_pem, kit.AGENT.to_pem(), lambda key: key.to_pem()),
-    "sealed": (
-        lambda data: sealing.unseal(bytes(32), 0, b"d", data),
-        sealing.seal(bytes(32), [(b"d", b"opening")])[0],
-        lambda opening: sealing.seal(bytes(32), [(b"d", opening)])[0],
-    ),
-    "wrapped": (
-        lambda data: sealing.unwrap(bytes(32), data),
-        sealing.wrap(bytes(32), bytes(range(32))),
-        lambda key: sealing.wrap(bytes(32), key),
-    ),
+PARSERS: dict[str, tuple[Callable[[bytes], Any], bytes, Callable[[Any], bytes] | None]] = {
+    target.name: (target.parse, target.seeds[0], target.write if target.is_exact else None) for target in CORE
 }
 # A PEM file may have other line lengths and text around it, so it is not byte-exact.
 BYTE_EXACT = {name: row for name, row in PARSERS.items() if row[2] is not None and name != "private key"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from apostille import errors
@@ -32,6 +33,15 @@ _TABLE: tuple[tuple[type[errors.ApostilleError], int, int], ...] = (
     (errors.OutcomeUnknownError, UNAVAILABLE, 503),
     (errors.ConfigurationError, CONFIGURATION, 500),
 )
+
+
+# Of several results the gravest counts; one that could not be looked at weighs more than one that is in order.
+_GRAVITY = (*(INTERNAL, ALTERED, MALFORMED, UNTRUSTED, INCOMPLETE), *(USAGE, UNAVAILABLE, CONFIGURATION), *(ERASED, VERIFIED))
+
+
+def gravest(found: Iterable[int]) -> int:
+    """Return the gravest of some exit codes."""
+    return min(found, key=_GRAVITY.index)
 
 
 def exit_code(error: BaseException) -> int:

@@ -64,7 +64,7 @@ class StoreFolder:
         try:
             value = tomllib.loads(data.decode())
         except (ValueError, RecursionError) as error:
-            raise ConfigurationError(f"{self.config.name} is not TOML: {error}") from error
+            raise ConfigurationError(f"{self.config.name} is not TOML: {str(error)[:200]!r}") from error
         if value.get("format") != FORMAT or not isinstance(value.get("origin"), str):
             raise ConfigurationError(f"{self.config.name} is not of format {FORMAT}, or names no origin")
         return value
@@ -104,7 +104,8 @@ def gateway_settings(folder: StoreFolder) -> GatewaySettings:
     known = {"upstream", "listen", "upstream_key_env"}
     unknown = (gateway.keys() - known) | (value.keys() - {"format", "origin", "gateway", "clients"})
     if unknown or not all(isinstance(v, str) for v in (*gateway.values(), *clients.values())):
-        raise ConfigurationError(f"{folder.config.name}: unknown settings or not text: {sorted(unknown)}")
+        shown = [name[:32] for name in sorted(unknown)[:4]]
+        raise ConfigurationError(f"{folder.config.name}: unknown settings or not text: {shown}")
     return GatewaySettings(
         gateway.get("upstream"), gateway.get("listen", DEFAULT_LISTEN), gateway.get("upstream_key_env"), dict(clients)
     )

@@ -10,7 +10,8 @@ from apostille import wiring
 from apostille.core.canon import canonicalize
 from apostille.core.keys import public_pem
 from apostille.core.strict import canonical_json
-from apostille.errors import ConfigurationError
+from apostille.errors import ApostilleError, ConfigurationError
+from apostille.faces import codes
 from apostille.faces.cli.terminal import STDIN, Terminal, plain, read_input, write_output
 from apostille.services.attester import PLAIN, SALTED
 from apostille.services.keeper import Keeper
@@ -34,6 +35,10 @@ def attest_files(
     """Attest each file; write receipt, bundle and, where they differ, the canonical bytes."""
     if len({_file_name(name) for name in names}) != len(names) and out is not None:
         raise ConfigurationError("two of the files have the same name: give each call its own --out")
+    kept: dict[str, bytes] = {}
+    failed = _look_at(terminal, names, kept, media_type=media_type, profile=profile)
+    if failed:
+        return failed
     keeper = wiring.open_keeper(terminal.folder)
     results: list[dict[str, Any]] = []
     try:
@@ -41,7 +46,7 @@ def attest_files(
             target = (out or (Path() if name == STDIN else Path(name).parent)) / _file_name(name)
             made = _attest(
                 keeper,
-                read_input(name),
+                kept[name] if name in kept else read_input(name),
                 target,
                 is_source=name != STDIN and target.resolve() == Path(name).resolve(),
                 media_type=media_type or _guess(name),
@@ -59,6 +64,33 @@ def attest_files(
     finally:
         keeper.close()
     terminal.document(results)
+    return 0
+
+
+def _look_at(terminal: Terminal, names: list[str], kept: dict[str, bytes], *, media_type: str | None, profile: str) -> int:
+    """Read and clean each of several files before the first statement is made: all are attested, or none.
+
+    Returns:
+        0, or the gravest exit code of the files that can't be attested; each of them has been named.
+    """
+    if len(names) == 1:
+        return 0
+    found: list[int] = []
+    documents: list[dict[str, Any]] = []
+    for name in names:
+        try:
+            data = read_input(name)
+            canonicalize(data, media_type=media_type or _guess(name), profile=profile)
+            if name == STDIN:
+                kept[name] = data  # it can't be read a second time
+        except ApostilleError as error:
+            documents.append({"file": name, **codes.as_json(error)})
+            terminal.complain(f"[bold red]error[/] ({error.code}): {plain(name)}: {plain(error, limit=2000)}")
+            found.append(codes.exit_code(error))
+    if found:
+        terminal.document(documents)
+        terminal.say("nothing was attested")
+        return codes.gravest(found)
     return 0
 
 

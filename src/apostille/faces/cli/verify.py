@@ -25,13 +25,6 @@ from apostille.storage.tiles import TileFolder
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _RECEIPT_SUFFIX = ".receipt.json"
-# Several targets: the gravest verdict counts, in the order of the table of exit codes; a target that could not be looked at
-# weighs more than one that is in order.
-_GRAVITY = (
-    *(codes.ALTERED, codes.MALFORMED, codes.UNTRUSTED, codes.INCOMPLETE),
-    *(codes.USAGE, codes.UNAVAILABLE, codes.CONFIGURATION),
-    *(codes.ERASED, codes.VERIFIED),
-)
 
 
 def verify_targets(terminal: Terminal, targets: list[str], *, artifact: str | None, log: str | None, trust: Path | None) -> int:
@@ -53,7 +46,7 @@ def verify_targets(terminal: Terminal, targets: list[str], *, artifact: str | No
                 terminal.document({"target": target, **codes.as_json(error)})
                 terminal.complain(f"[bold red]error[/] ({error.code}): {plain(target)}: {plain(error, limit=2000)}")
                 found.append(codes.exit_code(error))
-    return min(found, key=_GRAVITY.index)
+    return codes.gravest(found)
 
 
 def _verify(terminal: Terminal, target: str, policy: Policy, artifact: str | None, log: str | None) -> int:

@@ -238,7 +238,7 @@ class _Draft:
         self._message(said, draft, f"{path}{member}/", fresh=fresh)
         finish = item.get("finish_reason")
         if finish is not None:
-            if finish not in FINISH_REASONS:
+            if not isinstance(finish, str) or finish not in FINISH_REASONS:
                 raise CanonicalizationError("the upstream gives an unknown finish reason")
             if draft.finish not in (None, finish):
                 raise MalformedError("a choice finishes twice", spec=SPEC)

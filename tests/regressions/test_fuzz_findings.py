@@ -1,0 +1,38 @@
+"""What the fuzzing drivers found, each with the input that showed it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from apostille import wiring
+from apostille.errors import CanonicalizationError, ConfigurationError
+from apostille.faces.gateway import chat_read, wire
+from apostille.storage.folder import StoreFolder, gateway_settings
+
+
+@pytest.mark.parametrize("reason", [["stop"], {"a": 1}, 3, True])
+def test_a_finish_reason_that_is_no_text(reason):
+    """A list is not hashable: it ended as an internal fault (500) instead of an answer that can't be classified (502)."""
+    body = json.dumps({"choices": [{"finish_reason": reason, "message": {"content": "x"}}]}).encode()
+    with pytest.raises(CanonicalizationError):
+        chat_read.read_body(body, limits=wire.Limits())
+
+
+@pytest.mark.parametrize("address", ["host:" + "9" * 5000, "host:65536", "host:", "host:-1", ":80", "host:\u0663"])
+def test_a_port_of_five_thousand_digits(address):
+    """``int`` refuses more than 4,300 digits with a ValueError: exit 70 instead of 78."""
+    with pytest.raises(ConfigurationError):
+        wiring.split_address(address)
+
+
+def test_a_wrong_setting_is_quoted_in_a_few_characters(tmp_path):
+    """The whole key stood in the message, megabytes of it and its line ends too."""
+    folder = StoreFolder(tmp_path)
+    for more in (b'[gateway]\n"' + b"\\n" * 5000 + b'" = "x"\n', b'"a\n' * 10, b'"' + b"x" * 5000 + b"\n"):
+        folder.config.write_bytes(b'format = 1\norigin = "o"\n' + more)
+        with pytest.raises(ConfigurationError) as caught:
+            gateway_settings(folder)
+        assert len(str(caught.value)) < 400
+        assert "\n" not in str(caught.value)
