@@ -45,7 +45,8 @@ class Draft:
         attributes: The descriptive keys, for the attributes opening.
         contents: Subject name to bytes, of ``raw``, ``canonical`` and ``part/..``, in that order.
         findings: The findings as a JCS list; empty for none.
-        digests: Subjects that are bare digests (``spki``), without an opening.
+        digests: Subjects that are bare digests, without an opening: ``spki``, which stands before the attributes, then
+            ``leaf/..``, which stand last.
     """
 
     type: str
@@ -101,7 +102,8 @@ class Attester:
         parts = [item for item in draft.contents if item[0].startswith("part/")]
         for name, content in draft.contents[: len(draft.contents) - len(parts)]:
             commit(name, content, plain=is_plain)
-        subjects += draft.digests
+        leaves = [item for item in draft.digests if item[0].startswith("leaf/")]
+        subjects += draft.digests[: len(draft.digests) - len(leaves)]
         try:
             described = strict.canonical_json(dict(draft.attributes))
             if strict.json_value(described, spec="attributes") != draft.attributes:
@@ -115,6 +117,7 @@ class Attester:
             commit("findings", draft.findings, plain=False)
         for name, content in parts:
             commit(name, content, plain=is_plain)
+        subjects += leaves
 
         predicate = {
             **draft.fields,

@@ -1,20 +1,52 @@
-"""Founding a log: genesis, and the keeper's first certificate."""
+"""Founding a log: genesis, the keeper's first certificate, and the erasure key's."""
 
 from __future__ import annotations
 
 from apostille.core import keys, predicates
 from apostille.core.digest import sha256
 from apostille.errors import ConfigurationError
+from apostille.ports import PendingEntry
 from apostille.services.attester import Attester, Draft, utc_text
 from apostille.services.keeper import KEYS_UNIT, KeeperParts
 from apostille.services.sequencer import Sequencer
 from apostille.services.vault import Sealer
 
 
+ROOT_LIFE_MS = 3650 * 24 * 3600 * 1000
+
+
+def certify_erasure(by_root: Attester, issuer: bytes, spki: bytes, not_before: str, not_after: str) -> PendingEntry:
+    """Write the root's certificate of an erasure key.
+
+    Args:
+        by_root: Signs with the root key.
+        issuer: SHA-256 of the PAE of the genesis.
+        spki: The erasure key's public half.
+        not_before: Begin of its life, UTC text.
+        not_after: End of its life, inside the root's.
+    """
+    fields = {
+        "event": "certify",
+        "usage": "erasure",
+        "issuer": issuer.hex(),
+        "not_before": not_before,
+        "not_after": not_after,
+    }
+    draft = Draft(predicates.KEY, fields, {"holder": "erasure"}, digests=(("spki", sha256(spki)),))
+    return by_root.attest(draft, unit=KEYS_UNIT, certifies=sha256(spki))
+
+
 def genesis(
-    parts: KeeperParts, root: keys.StatementKey, next_root: keys.StatementKey, *, root_life_ms: int = 3650 * 24 * 3600 * 1000
+    parts: KeeperParts,
+    root: keys.StatementKey,
+    next_root: keys.StatementKey,
+    erasure: keys.StatementKey | None = None,
+    *,
+    root_life_ms: int = ROOT_LIFE_MS,
 ) -> None:
     """Found a log in an empty store: leaf 0 is the root's self-signed key statement, leaf 1 certifies the keeper's key.
+
+    Leaf 2 certifies the key that signs erasures, where there is one from the beginning.
 
     Raises:
         ConfigurationError: The store is not empty, or the origin is not the root key's.
@@ -55,6 +87,9 @@ def genesis(
             {"holder": "keeper"},
             digests=(("spki", sha256(parts.key.spki)),),
         )
-        sequencer.submit(by_root.attest(second, unit=KEYS_UNIT, certifies=sha256(parts.key.spki))).wait()
+        last = sequencer.submit(by_root.attest(second, unit=KEYS_UNIT, certifies=sha256(parts.key.spki)))
+        if erasure is not None:
+            last = sequencer.submit(certify_erasure(by_root, founded.pae_digest, erasure.spki, **life))
+        last.wait()
     finally:
         sequencer.close()
