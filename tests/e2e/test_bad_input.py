@@ -287,3 +287,14 @@ def test_of_several_files_all_are_attested_or_none(home):
     home.ok("attest", "a.txt", "-", stdin=b"s\n")
     assert (home.work / "stdin").read_bytes() == b"s\n"
     home.ok("attest", "-", "a.txt", stdin=b"")
+
+
+def test_the_program_that_is_run_has_stdout_for_itself(home):
+    """With --json too: its bytes alone on stdout, our document as the last line of stderr, errors included."""
+    result = home.run("--json", "run", "--", "echo", "mine").clear()
+    assert result.out == b"mine\n"
+    assert json.loads(result.talk.splitlines()[-1])["exit"] == result.code
+    assert len(result.talk.splitlines()) == 1
+    missing = home.run("--json", "run", "--", "./no-such-program").clear()
+    assert (missing.code, missing.out) == (2, b"")
+    assert json.loads(missing.talk.splitlines()[-1])["code"] == "not-found"

@@ -19,7 +19,7 @@ from functools import lru_cache
 
 from apostille.core import note, strict
 from apostille.core.checkpoint import Checkpoint, parse_checkpoint, verify_line
-from apostille.errors import MalformedError, MalformedNoteError, UntrustedError
+from apostille.errors import MalformedError, MalformedNoteError, TooLargeError, UntrustedError
 
 SPEC = "tlog-policy"
 NO_QUORUM = "none"
@@ -94,7 +94,7 @@ def parse_policy(data: bytes) -> Policy:
         MalformedError: Anything that breaks the rules above.
     """
     if len(data) > MAX_POLICY_BYTES:
-        raise MalformedError(f"larger than {MAX_POLICY_BYTES:,} bytes", spec=SPEC)
+        raise TooLargeError(f"a trust file of {len(data):,} bytes", limit=MAX_POLICY_BYTES, spec=SPEC)
     logs: list[note.VerifierKey] = []
     witnesses: dict[str, note.VerifierKey] = {}
     groups: dict[str, Group] = {}

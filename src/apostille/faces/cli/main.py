@@ -58,6 +58,7 @@ def _options(
     ] = False,
 ) -> None:
     _terminal.store, _terminal.as_json, _terminal.is_quiet = store, json, quiet
+    _terminal.is_stdout_taken = False
 
 
 @app.command()
@@ -82,7 +83,8 @@ def run(
     """Run any program with its model traffic going through a gateway that attests every answer before it leaves.
 
     The program finds the gateway by OPENAI_BASE_URL; nothing else changes. At the end the run is closed and verified. The exit
-    status is the program's own, or the verdict's where the program ended with 0.
+    status is the program's own, or the verdict's where the program ended with 0. Stdout is the program's alone: with --json the
+    document is the last line of stderr, and nothing else of ours is printed there.
     """
     from apostille.faces.cli.run import run_program
 

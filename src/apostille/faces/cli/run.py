@@ -55,6 +55,8 @@ def upstream_settings(url: str | None, *, api_key: str | None = None) -> Upstrea
 
 def run_program(terminal: Terminal, command: list[str], *, agent: str | None, principal: str | None, upstream: str | None) -> int:
     """Run a program through the gateway and return the exit status of the call."""
+    terminal.is_stdout_taken = True
+    terminal.is_quiet |= terminal.as_json  # what we say on stderr then is the document alone
     if command[:1] == ["--"]:
         command = command[1:]
     if not command:
@@ -184,7 +186,7 @@ def _summary(terminal: Terminal, keeper: Keeper, chain: Run, status: int) -> int
         heads=wiring.head_memory(),
         vault=wiring.open_vault(terminal.folder),
     )
-    # The program's own stdout stays the program's: the verdict goes to stderr, unless JSON was asked for.
+    # The program's own stdout stays the program's: the verdict goes to stderr, as text or as JSON.
     return print_verdict(terminal, f"run {chain.id}", examination, audit=audit, to_stderr=True)
 
 

@@ -69,12 +69,14 @@ class Terminal:
         as_json: One JSON document on stdout instead of text.
         is_quiet: No talk on stderr.
         documents: Where documents wait while several become one.
+        is_stdout_taken: Stdout belongs to a program that we run: documents go to stderr, a line each.
     """
 
     store: str | None = None
     as_json: bool = False
     is_quiet: bool = False
     documents: list[Any] | None = None
+    is_stdout_taken: bool = False
 
     @property
     def folder(self) -> wiring.StoreFolder:
@@ -110,6 +112,8 @@ class Terminal:
         """Print the one JSON document of a command, if it was asked for."""
         if self.documents is not None:
             self.documents.append(value)
+        elif self.as_json and self.is_stdout_taken:
+            sys.stderr.write(json.dumps(value) + "\n")
         elif self.as_json:
             # A terminal would act on what it is shown; a program reads escapes just as well.
             text = json.dumps(value, ensure_ascii=sys.stdout.isatty(), indent=2)
