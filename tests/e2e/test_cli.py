@@ -161,7 +161,7 @@ def test_a_whole_life(fresh):
     assert verdict["limits"]
 
     ran = fresh.run("--json", "run", "--agent", "tester", "--", "sh", "-c", "exit 7").clear()
-    assert (ran.code, ran.json["exit"]) == (7, 0)
+    assert (ran.code, ran.out, json.loads(ran.talk)["exit"]) == (7, b"", 0)  # stdout is the program's
     (run,) = fresh.ok("--json", "show").json
     assert (run["agent"], run["statements"], run["outcome"]) == ("tester", 2, "errored")
     assert [item["type"] for item in fresh.ok("--json", "show", run["run"]).json] == ["run-open", "run-close"]
@@ -251,7 +251,7 @@ def test_options_of_run_in_any_order(home):
         ["--json", "run", "--agent", "bob"],
     ):
         result = home.run(*words, "true").clear()
-        assert (result.code, result.json["exit"]) == (0, 0)
+        assert (result.code, result.out, json.loads(result.talk)["exit"]) == (0, b"", 0)
     assert {row["agent"] for row in home.ok("--json", "show").json} == {"a", "bob"}
 
 

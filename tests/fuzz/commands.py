@@ -54,7 +54,8 @@ class Home:
                 ended = self.call(words)
                 assert ended.code == 0, (words, ended)
         self.kept = self.path / "kept"
-        shutil.copytree(self.work, self.kept)
+        shutil.copytree(self.work, self.kept / "work")
+        shutil.copytree(self.path / "state", self.kept / "state")
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
@@ -96,8 +97,9 @@ class Home:
 
     def restore(self) -> None:
         """Put the folder back as it was."""
-        shutil.rmtree(self.work)
-        shutil.copytree(self.kept, self.work)
+        for name in ("work", "state"):  # a head that is remembered from a store that is gone would be a rollback
+            shutil.rmtree(self.path / name)
+            shutil.copytree(self.kept / name, self.path / name)
         os.chdir(self.work)
 
 

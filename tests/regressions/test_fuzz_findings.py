@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 
 from apostille import wiring
-from apostille.errors import CanonicalizationError, ConfigurationError
+from apostille.errors import CanonicalizationError, ConfigurationError, TooLargeError
 from apostille.faces.gateway import chat_read, wire
+from apostille.storage import files
 from apostille.storage.folder import StoreFolder, gateway_settings
 
 
@@ -36,3 +38,16 @@ def test_a_wrong_setting_is_quoted_in_a_few_characters(tmp_path):
             gateway_settings(folder)
         assert len(str(caught.value)) < 400
         assert "\n" not in str(caught.value)
+
+
+def test_a_small_file_needs_little_memory_whatever_its_limit(tmp_path):
+    """``read(limit + 1)`` asked for 4 GiB to read a few lines of unit keys: MemoryError, exit 70, where memory is limited."""
+    tmp_path.joinpath("units").write_bytes(b"few")
+    tracemalloc.start()
+    try:
+        assert files.read_file(tmp_path / "units", limit=2**32) == b"few"
+        assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(TooLargeError):
+        files.read_file(tmp_path / "units", limit=2)

@@ -11,12 +11,14 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from apostille.errors import StorageUnavailableError, TooLargeError
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 PUBLIC_FILE = 0o644
+_PIECE_BYTES = 2**20
 
 
 def sync_folder(path: Path) -> None:
@@ -85,6 +87,15 @@ def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
         raise StorageUnavailableError(f"{path.name} can't be written: {error.strerror}") from error
 
 
+def read_up_to(file: BinaryIO, size: int) -> bytes:
+    """Read at most ``size`` bytes; ``file.read(size)`` would ask for all of that memory at once, whatever is there."""
+    pieces: list[bytes] = []
+    while size and (piece := file.read(min(size, _PIECE_BYTES))):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
 def read_file(path: Path, *, limit: int) -> bytes | None:
     """Return the content of a small file, ``None`` if there is none.
 
@@ -94,7 +105,7 @@ def read_file(path: Path, *, limit: int) -> bytes | None:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(limit + 1)
+            data = read_up_to(file, limit + 1)
     except FileNotFoundError:
         return None
     except OSError as error:

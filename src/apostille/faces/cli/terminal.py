@@ -201,10 +201,10 @@ def read_input(name: str) -> bytes:
     """
     try:
         if name == STDIN:
-            data = sys.stdin.buffer.read(MAX_INPUT_BYTES + 1)
+            data = files.read_up_to(sys.stdin.buffer, MAX_INPUT_BYTES + 1)
         else:
             with Path(name).open("rb") as file:
-                data = file.read(MAX_INPUT_BYTES + 1)
+                data = files.read_up_to(file, MAX_INPUT_BYTES + 1)
     except OSError as error:
         if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}:
             raise NotFoundError(f"there is no file {name}") from error
