@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo install test check lint bench requirements tables clean help
+.PHONY: demo install test check lint bench mutants requirements tables clean help
 
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -3
@@ -43,6 +43,10 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python bench/bench.py
+
+# Slow: breaks the trust kernel in many places, one at a time. MUTANTS="core/merkle --sample 20" for less.
+mutants: $(VENV)/.test
+	$(BIN)/python tools/mutants.py $(MUTANTS)
 
 # Locks without index addresses; run after changing requirements/*.in.
 requirements:
