@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo install test check lint bench fuzz hammer requirements tables clean help
+.PHONY: demo install test check lint bench fuzz hammer requirements tables clean help mutants
 
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -3
@@ -56,6 +56,10 @@ hammer: $(VENV)/.test
 # Guided by coverage; SECONDS_EACH for each target, or for TARGET alone.
 fuzz: .venv-fuzz/.made
 	PYTHONPATH=src .venv-fuzz/bin/python -m tests.fuzz.atheris_driver $(if $(TARGET),"$(TARGET)") --seconds $(or $(SECONDS_EACH),60)
+
+# Slow: breaks the trust kernel in many places, one at a time. MUTANTS="core/merkle --sample 20" for less.
+mutants: $(VENV)/.test
+	$(BIN)/python tools/mutants.py $(MUTANTS)
 
 # Locks without index addresses; run after changing requirements/*.in.
 requirements:

@@ -152,6 +152,16 @@ def test_the_tool_fails_when_the_kernel_has_grown(tool, kernel, monkeypatch, cap
     assert f"reached: {kernel.code + slack:,}; goal: 1,200" in capsys.readouterr().out
 
 
+def test_the_manual_and_the_readme_say_what_the_tool_says(tool, kernel):
+    """The walk through the kernel lists each module and the tool's own output; the README states the same sum."""
+    manual = (REPOSITORY / "docs" / "manual" / "trust-kernel.md").read_text(encoding="utf-8")
+    assert f"```\n{tool.table(kernel)}\n```" in manual, "run tools/kernel.py and copy its output into the manual"
+    for module in kernel.modules:
+        assert f"`{module.name}`" in manual or f"`{module.name.removeprefix('apostille.')}`" in manual, module.name
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert f"a kernel of {len(kernel.modules)} modules and {kernel.code:,} lines of code" in readme
+
+
 def test_counting(tool):
     source = '''"""Module
 docstring."""

@@ -20,7 +20,6 @@ from apostille.core.entry import ED25519, P256
 from apostille.errors import InvalidSignatureError, MalformedError
 
 _MAX_DER = 72
-_CURVE = ec.SECP256R1()
 _P256_PREFIX = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
 ED25519_PREFIX = bytes.fromhex("302a300506032b6570032100")
 _ECDSA = ec.ECDSA(hashes.SHA256())
@@ -36,7 +35,7 @@ def key_id(spki: bytes) -> str:
 def _public(spki: bytes) -> tuple[str, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey]:
     try:
         if spki.startswith(_P256_PREFIX) and spki[len(_P256_PREFIX)] == 4:  # uncompressed points only: one spelling a key
-            return P256, ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, spki[len(_P256_PREFIX) :])
+            return P256, ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), spki[len(_P256_PREFIX) :])
         if spki.startswith(ED25519_PREFIX):
             return ED25519, ed25519.Ed25519PublicKey.from_public_bytes(spki[len(ED25519_PREFIX) :])
     except (ValueError, IndexError) as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import json
 import re
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from typing import Any, NoReturn
 
 from apostille.errors import MalformedError, MalformedJsonError, TooLargeError
@@ -189,7 +189,7 @@ def json_depth(data: bytes, max_depth: int, *, spec: str) -> None:
     """
     if data.count(b"{") + data.count(b"[") <= max_depth:
         return
-    # Without escaped backslashes and quotes, each quote begins or ends a string, and what is between strings is every second part.
+    # Without escaped backslashes and quotes, each quote begins or ends a string: every second part is outside.
     bare = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     brackets = b"".join(bare.split(b'"')[::2]).translate(_SQUARE, _NO_BRACKET)
     for _ in range(max_depth):
@@ -234,7 +234,7 @@ def canonical_members(data: bytes, *, spec: str) -> tuple[dict[str, Any], dict[s
     try:
         value, _ = _MEMBERS.raw_decode(text)
         if not isinstance(value, dict):
-            raise ValueError(f"not a {spec}: it is a JSON object")
+            raise MalformedJsonError(f"not a {spec}: it is a JSON object", spec=spec)
         written = {name: _WRITER.encode(value[name]) for name in sorted(value)}
     except (ValueError, RecursionError) as error:
         raise MalformedJsonError(str(error), spec=spec) from error
@@ -243,7 +243,9 @@ def canonical_members(data: bytes, *, spec: str) -> tuple[dict[str, Any], dict[s
     return value, written
 
 
-def exact_members(value: Any, required: Set[str], optional: Set[str] = frozenset(), *, spec: str) -> dict[str, Any]:
+def exact_members(
+    value: Any, required: AbstractSet[str], optional: AbstractSet[str] = frozenset(), *, spec: str
+) -> dict[str, Any]:
     """Check that ``value`` is an object with all of ``required``, some of ``optional``, and nothing else.
 
     Raises:

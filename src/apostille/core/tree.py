@@ -9,7 +9,8 @@ Spec: RFC 6962 section 2.1; c2sp.org/tlog-tiles.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from apostille.core.digest import SIZE
@@ -64,10 +65,14 @@ class Growth:
 def append_leaves(head: Head, leaves: Sequence[bytes]) -> Growth:
     """Append leaf hashes. The cost does not depend on the size of the tree."""
     edge = list(head.edge)
-    size = head.size
+    size, at = head.size, 0
     complete: list[tuple[int, int, bytes]] = []
-    for leaf in leaves:
-        node, height, rest = leaf, 0, size
+    while at < len(leaves):
+        node, height, rest = leaves[at], 0, size
+        if size % TILE_WIDTH == 0 and len(leaves) - at >= TILE_WIDTH:  # a whole tile: row by row, a third of the time
+            node, height, rest = _fold(leaves[at : at + TILE_WIDTH]), TILE_HEIGHT, size // TILE_WIDTH
+            complete.append((1, rest, node))
+        at, size = at + (1 << height), size + (1 << height)
         while rest & 1:
             node = node_hash(edge.pop(), node)
             rest >>= 1
@@ -75,17 +80,26 @@ def append_leaves(head: Head, leaves: Sequence[bytes]) -> Growth:
             if height % TILE_HEIGHT == 0:
                 complete.append((height // TILE_HEIGHT, rest, node))
         edge.append(node)
-        size += 1
     return Growth(Head(size, tuple(edge)), tuple(complete))
+
+
+def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
+    """Return ``core.merkle.leaf_hash`` of each entry; for whole logs, so without a call for each."""
+    return [hashlib.sha256(b"\x00" + entry).digest() for entry in entries]
+
+
+def _fold(row: Sequence[bytes]) -> bytes:
+    """Return the root of a complete subtree from its row of hashes, a power of two of them."""
+    while len(row) > 1:
+        pairs = iter(row)
+        row = [hashlib.sha256(b"\x01" + left + right).digest() for left, right in zip(pairs, pairs, strict=True)]
+    return row[0]
 
 
 def _subtree(height: int, index: int, read: HashReader) -> bytes:
     """Return the root of the complete subtree of 2**height leaves at place ``index`` among its like."""
     level, rest = divmod(height, TILE_HEIGHT)
-    row = list(read(level, index << rest, 1 << rest))
-    while len(row) > 1:
-        row = [node_hash(row[i], row[i + 1]) for i in range(0, len(row), 2)]
-    return row[0]
+    return _fold(read(level, index << rest, 1 << rest))
 
 
 def _range_root(start: int, end: int, read: HashReader) -> bytes:

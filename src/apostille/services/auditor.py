@@ -19,7 +19,7 @@ from apostille.core.merkle import check_consistency, check_inclusion, leaf_hash
 from apostille.core.policy import NO_QUORUM, Policy, VerifiedCheckpoint, open_checkpoint
 from apostille.core.signatures import key_id, verify_statement_signature
 from apostille.core.statement import Statement, parse_statement
-from apostille.core.tree import EMPTY, HashReader, append_leaves, prove_consistency, prove_inclusion
+from apostille.core.tree import EMPTY, HashReader, append_leaves, leaf_hashes, prove_consistency, prove_inclusion
 from apostille.errors import (
     ApostilleError,
     DigestMismatchError,
@@ -291,9 +291,9 @@ def examine_store(
                 break
             expected += 1
             ledger.take(index, record)
-            batch.append(leaf_hash(record.entry))
+            batch.append(record.entry)
             if expected in sizes or len(batch) == _CHUNK:
-                growth = append_leaves(tree, batch)
+                growth = append_leaves(tree, leaf_hashes(batch))
                 tree, batch = growth.head, []
                 roots[expected] = tree.root_hash
                 subtrees += growth.hashes

@@ -7,6 +7,7 @@ applies of altered (1), malformed (65), untrusted (3), incomplete (4). Only an e
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Self
 
 from apostille.errors import (
     ApostilleError,
@@ -29,7 +30,7 @@ class Step:
     outcome: str = "passed"
     detail: str = ""
 
-    def __enter__(self) -> Step:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:

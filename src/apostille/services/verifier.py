@@ -261,10 +261,9 @@ def _examine_openings(
         else:
             if sha256(parsed.attributes) != statement.subjects["attributes"]:
                 raise DigestMismatchError("the attributes are not the ones that were committed to")
-            read = strict.canonical_json_value(split_opening(parsed.attributes)[1], spec="attributes")
-            if not isinstance(read, dict):
+            attributes = strict.canonical_json_value(split_opening(parsed.attributes)[1], spec="attributes")
+            if not isinstance(attributes, dict):
                 raise MalformedError("not an object", spec="attributes")
-            attributes = read
     return attributes, is_compared
 
 
@@ -273,9 +272,8 @@ def _examine_pending(examination: Examination, pending: PendingReceipt, overdue_
         if pending.envelope.keyid != key_id(pending.spki):
             raise PolicyError("the envelope names another key than the one that signed it")
     statement = _examine_statement(examination, pending.envelope, pending.spki)
-    captured_at = statement.predicate["captured_at"] if statement is not None else ""
     with examination.step(2, "a signed checkpoint covers it"):
-        if overdue_before is not None and captured_at < overdue_before:
+        if statement is not None and overdue_before is not None and statement.predicate["captured_at"] < overdue_before:
             raise IncompleteError("OVERDUE: committed, but not published within a minute; compare with --log")
         raise IncompleteError("PENDING: committed, not published yet; ask for the receipt again in a second")
 

@@ -1,0 +1,163 @@
+"""Break the trust kernel on purpose, one place at a time, and see whether a test notices.
+
+    python tools/mutants.py [--sample N] [--seconds S] [MODULE ...]
+
+Each mutant is one change in one module: a comparison swapped, a number off by one, ``and`` for ``or``, a condition negated, a
+``raise`` taken out. It is run from a copy of ``src`` in a temporary folder against the fast tests of that module. A mutant that no
+test notices is a survivor: either a test is missing, or the change makes no difference and ``docs/manual/mutation-testing.md`` says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parents[1]
+TIMEOUT_SECONDS = 60
+# Module to the tests that judge it, the quickest first; the verifier's own tests judge all of them.
+COMMON = ("tests/unit/services/test_verifier.py", "tests/properties/test_verifier_caches.py")
+MODULES = {
+    "services/verifier": (),
+    "services/examination": (),
+    "core/policy": ("tests/unit/core/test_core_policy.py",),
+    "core/merkle": ("tests/unit/core/test_core_merkle.py", "tests/properties/test_merkle_model.py"),
+    "core/signatures": ("tests/unit/core/test_core_keys.py",),
+    "core/keychain": ("tests/unit/core/test_core_keychain.py",),
+    "core/receipt": ("tests/unit/core/test_core_receipt.py",),
+    "core/bundle": ("tests/unit/core/test_core_bundle.py",),
+    "core/dsse": ("tests/unit/core/test_core_dsse.py",),
+    "core/note": ("tests/unit/core/test_core_note.py",),
+    "core/checkpoint": ("tests/unit/core/test_core_checkpoint.py",),
+    "core/entry": ("tests/unit/core/test_core_entry.py",),
+    "core/strict": ("tests/unit/core/test_core_strict.py",),
+    "core/statement": ("tests/unit/core/test_core_statement.py",),
+    "core/predicates": ("tests/unit/core/test_core_predicates.py",),
+}
+_SWAPS: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
+    ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change.
+
+    Attributes:
+        module: Path below ``apostille`` without suffix.
+        line: Where.
+        what: The change, for people.
+        source: The whole changed module.
+    """
+
+    module: str
+    line: int
+    what: str
+    source: str
+
+
+def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    """Yield each change of one node: what it is, and the node that takes its place."""
+    if isinstance(node, ast.Compare):
+        for at, operator in enumerate(node.ops):
+            changed = copy.deepcopy(node)
+            changed.ops[at] = _SWAPS[type(operator)]()
+            yield f"{ast.unparse(node)} -> {ast.unparse(changed)}", changed
+    elif isinstance(node, ast.BoolOp):
+        changed_bool = copy.deepcopy(node)
+        changed_bool.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+        yield f"{ast.unparse(node)} -> {ast.unparse(changed_bool)}", changed_bool
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield f"{ast.unparse(node)} -> without not", node.operand
+    elif isinstance(node, ast.Constant) and type(node.value) is int:
+        for step in (1, -1):
+            yield f"{node.value} -> {node.value + step}", ast.Constant(node.value + step)
+    elif isinstance(node, ast.If):
+        changed_if = copy.deepcopy(node)
+        changed_if.test = ast.UnaryOp(ast.Not(), changed_if.test)
+        yield f"if {ast.unparse(node.test)} -> negated", changed_if
+    elif isinstance(node, ast.Raise) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
+        yield f"{ast.unparse(node)} -> pass", ast.Pass()
+
+
+def mutants(module: str) -> list[Mutant]:
+    """Make every mutant of a module."""
+    tree = ast.parse((HOME / "src" / "apostille" / f"{module}.py").read_text(encoding="utf-8"))
+    found: list[Mutant] = []
+    for parent in ast.walk(tree):
+        for name, value in ast.iter_fields(parent):
+            for at, child in enumerate(value if isinstance(value, list) else [value]):
+                if not isinstance(child, ast.AST):
+                    continue
+                for what, changed in changes(child):
+                    _put(parent, name, at, ast.fix_missing_locations(ast.copy_location(changed, child)))
+                    found.append(Mutant(module, getattr(child, "lineno", 0), what, ast.unparse(tree)))
+                    _put(parent, name, at, child)
+    return found
+
+
+def _put(parent: ast.AST, name: str, at: int, child: ast.AST) -> None:
+    value = getattr(parent, name)
+    if isinstance(value, list):
+        value[at] = child
+    else:
+        setattr(parent, name, child)
+
+
+def is_noticed(mutant: Mutant, folder: Path) -> bool:
+    """Run the tests of a mutant; a failure, and a run that does not end, is noticed."""
+    path = folder / "apostille" / f"{mutant.module}.py"
+    good = path.read_text(encoding="utf-8")
+    path.write_text(mutant.source, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *MODULES[mutant.module], *COMMON]
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(command, cwd=HOME, env=environment, capture_output=True, check=False, timeout=TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        return True
+    finally:
+        path.write_text(good, encoding="utf-8")
+    return done.returncode != 0
+
+
+def main() -> int:
+    """Run the mutants that are asked for; 1 if one survives."""
+    reader = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    reader.add_argument("modules", nargs="*", metavar="MODULE", choices=[*MODULES, []], help="as in core/merkle; all by default")
+    reader.add_argument("--sample", type=int, default=0, help="at most so many mutants of each module; 0 is all")
+    reader.add_argument("--seconds", type=float, default=float("inf"), help="begin no mutant after so many seconds")
+    asked = reader.parse_args()
+    dice, began, ran, survivors = random.Random(7), time.monotonic(), 0, 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "src"
+        shutil.copytree(HOME / "src", folder, ignore=shutil.ignore_patterns("__pycache__"))
+        for module in asked.modules or MODULES:
+            every = mutants(module)
+            chosen = dice.sample(every, min(asked.sample or len(every), len(every)))
+            good = Mutant(module, 0, "nothing", (HOME / "src" / "apostille" / f"{module}.py").read_text(encoding="utf-8"))
+            if is_noticed(good, folder):
+                sys.exit(f"{module}: its tests fail without any change, so they would notice every mutant")
+            for mutant in chosen:
+                if time.monotonic() - began > asked.seconds:
+                    break
+                ran += 1
+                if not is_noticed(mutant, folder):
+                    survivors += 1
+                    print(f"SURVIVED {mutant.module}.py:{mutant.line}: {mutant.what}", flush=True)
+            print(f"{module}: {len(every)} mutants, {len(chosen)} chosen; so far {ran} ran, {survivors} survived", flush=True)
+    return int(survivors > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
