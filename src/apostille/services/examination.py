@@ -105,8 +105,11 @@ class Examination:
         if self.altered:
             raise VerificationError(message, failures=found)
         if self._first_malformed is not None:
-            self._first_malformed.args, self._first_malformed.failures = (message,), found
-            raise self._first_malformed
+            # Its own class and what it carries, but another message: the one that was filed may be kept elsewhere.
+            kind = type(self._first_malformed)
+            error = kind.__new__(kind, message)
+            error.__dict__.update(vars(self._first_malformed), failures=found)
+            raise error from self._first_malformed
         if self.untrusted:
             raise UntrustedError(message, unverified=found[0].message, failures=found)
         raise IncompleteError(message, missing=tuple(f.message for f in self.missing), failures=found)

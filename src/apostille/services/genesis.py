@@ -11,7 +11,6 @@ from apostille.services.keeper import KEYS_UNIT, KeeperParts
 from apostille.services.sequencer import Sequencer
 from apostille.services.vault import Sealer
 
-
 ROOT_LIFE_MS = 3650 * 24 * 3600 * 1000
 
 
@@ -25,13 +24,7 @@ def certify_erasure(by_root: Attester, issuer: bytes, spki: bytes, not_before: s
         not_before: Begin of its life, UTC text.
         not_after: End of its life, inside the root's.
     """
-    fields = {
-        "event": "certify",
-        "usage": "erasure",
-        "issuer": issuer.hex(),
-        "not_before": not_before,
-        "not_after": not_after,
-    }
+    fields = {"event": "certify", "usage": "erasure", "issuer": issuer.hex(), "not_before": not_before, "not_after": not_after}
     draft = Draft(predicates.KEY, fields, {"holder": "erasure"}, digests=(("spki", sha256(spki)),))
     return by_root.attest(draft, unit=KEYS_UNIT, certifies=sha256(spki))
 
