@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from apostille.errors import MalformedError, MalformedJsonError, TooLargeError
 
+Names = AbstractSet[str]
 MAX_UINT63 = 2**63 - 1
 MAX_SAFE_INTEGER = 2**53 - 1
 _MAX_DIGITS = 19
@@ -173,11 +174,8 @@ def _check_values(value: Any) -> None:
         raise ValueError("null is not allowed")
     if isinstance(value, str):
         value.encode("utf-8")
-    elif isinstance(value, list):
-        for item in value:
-            _check_values(item)
-    elif isinstance(value, dict):
-        for item in value.values():
+    elif isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
             _check_values(item)
 
 
@@ -243,9 +241,7 @@ def canonical_members(data: bytes, *, spec: str) -> tuple[dict[str, Any], dict[s
     return value, written
 
 
-def exact_members(
-    value: Any, required: AbstractSet[str], optional: AbstractSet[str] = frozenset(), *, spec: str
-) -> dict[str, Any]:
+def exact_members(value: Any, required: Names, optional: Names = frozenset(), *, spec: str) -> dict[str, Any]:
     """Check that ``value`` is an object with all of ``required``, some of ``optional``, and nothing else.
 
     Raises:
