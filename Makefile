@@ -42,7 +42,7 @@ lint: $(VENV)/.test
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.test
-	$(BIN)/python bench/bench.py
+	$(BIN)/python bench/bench.py --results bench/results.md
 
 # Random and mutated input for every parser and command; MEGABYTES for each of them.
 hammer: $(VENV)/.test
