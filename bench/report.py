@@ -9,7 +9,7 @@ _PEER_FACTS = (
     ("syncs_per_record", "syncs a record"),
     ("truncation", "tail cut off: seen"),
     ("rewrite_with_key", "rewritten with the real key: seen"),
-    ("hidden", "hidden characters pass"),
+    ("hidden", "hidden characters recorded as they came"),
 )
 
 
@@ -119,5 +119,8 @@ _CAVEATS = """
 - Leaves re-hashed are hashed from memory. An audit also reads the store, verifies signatures and opens what is sealed.
 - The growing log is filled with copies of one record, each with a leaf and an id of its own: sizes and indexes are real, signatures are not.
 - Gateway CPU is all of the process, with HTTP on both sides, not only what proving adds to a plain proxy.
+- The probes of peers run on one machine without a witness, as does this bench. capsule-emit and tracekit-ai offer witnesses, which
+  are there to see what their "no" stands for; waxseal and vaara offer outside anchors. Ours without a witness or a remembered head
+  does not show a rewrite with the real keys either, and its verdict says UNWITNESSED.
 - Peers differ in what they promise; the columns beside their rates matter more than the rates.
 """
