@@ -42,7 +42,16 @@ lint: $(VENV)/.test
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.test
-	$(BIN)/python bench/bench.py
+	$(BIN)/python bench/bench.py --results bench/results.md $(BENCH)
+
+# Other projects' logs, in an environment of their own; make bench measures them beside ours once they are there.
+PEERS := .venv-peers
+bench-peers: $(PEERS)/.installed
+
+$(PEERS)/.installed: bench/requirements-peers.txt
+	test -x $(PEERS)/bin/pip || $(PYTHON) -m venv --clear $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/requirements-peers.txt
+	touch $@
 
 # Random and mutated input for every parser and command; MEGABYTES for each of them.
 hammer: $(VENV)/.test
@@ -67,6 +76,8 @@ requirements:
 	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
 	    requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
+	  bench/requirements-peers.in -o bench/requirements-peers.txt
 
 clean:
 	rm -rf $(VENV) .venv-fuzz .build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
