@@ -168,6 +168,10 @@ class Reader(Protocol):
         """Return the indexes of a run's statements, ascending."""
         ...
 
+    def open_runs(self) -> list[tuple[bytes, int, int]]:
+        """Return id, first and last index of each run whose last statement is no run-close."""
+        ...
+
     def runs(self) -> list[bytes]:
         """Return the ids of all runs, in order of their first statement."""
         ...

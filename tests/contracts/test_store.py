@@ -356,3 +356,18 @@ def test_a_closed_store_is_unavailable(kind, tmp_path):
 
 def append_to_closed(store):
     store.commit(EMPTY, [record(0)], append_leaves(EMPTY, [record(0).leaf_hash]))
+
+
+def test_open_runs_are_those_whose_last_statement_is_no_close(store):
+    """First and last index of each; a closed run is none, whatever else of it stands before the close."""
+    closing = b'{"predicateType":"urn:apostille:run-close:v1"}'
+    one, two = b"1" * 16, b"2" * 16
+    records = [
+        record(0),
+        record(1, run=one),
+        record(2, run=two),
+        record(3, run=one, statement=closing),
+        record(4, run=two),
+    ]
+    append(store, records)
+    assert store.open_runs() == [(two, 2, 4)]

@@ -21,6 +21,7 @@ from apostille.services.attester import Attester, Draft, utc_ms, utc_text
 from apostille.services.auditor import bind
 from apostille.services.guard import guard
 from apostille.services.receipts import build_bundle, build_pending, build_receipt
+from apostille.services.recovery import close_runs
 from apostille.services.runs import Run
 from apostille.services.sequencer import Sequencer, Ticket
 from apostille.services.vault import Sealer
@@ -70,6 +71,7 @@ class Keeper:
             lambda: self._sequencer.head,
             interval_seconds=publish_interval_seconds,
         )
+        self._close_crashed_runs()
         self._publisher.start()
         self._committed(self._sequencer.head)
 
@@ -99,6 +101,19 @@ class Keeper:
         # A new key in the place of a lost one would seal on without a word, and what the old one sealed could never be opened.
         if self._parts.vault.key(KEYS_UNIT) is None:
             raise ConfigurationError("the store's own unit key is missing: its key file was lost or is another's; put it back")
+
+    def _close_crashed_runs(self) -> None:
+        if self._parts.clock.now_ms() >= self._life_ms[1]:
+            return  # this key may sign nothing any more; a new one will close them
+        try:
+            close_runs(self._store, self._parts.vault, self._by_keeper, self.submit)
+        except BaseException:
+            self._sequencer.close()
+            raise
+
+    @property
+    def _by_keeper(self) -> Attester:
+        return Attester(self._parts.key, self._parts.clock, self._parts.random, self._life_ms[0])
 
     def _committed(self, head: Head) -> None:
         newest = self._publisher.newest
@@ -176,8 +191,7 @@ class Keeper:
             }
             spki = sha256(key.spki)
             draft = Draft(predicates.KEY, fields, {"holder": holder}, digests=(("spki", spki),))
-            mine = Attester(parts.key, parts.clock, parts.random, self._life_ms[0])
-            self.submit(mine.attest(draft, unit=KEYS_UNIT, certifies=spki))
+            self.submit(self._by_keeper.attest(draft, unit=KEYS_UNIT, certifies=spki))
             made = Attester(key, parts.clock, parts.random, now)
             # Half a life: what is signed just before is still well inside the key's life.
             self._attesters[held_by, holder] = (made, (now + end) // 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 
+from apostille.core import predicates
 from apostille.core.tree import EMPTY, Growth, Head
 from apostille.errors import ConflictError, NotFoundError, VerificationError
 from apostille.ports import Record, SignedCheckpoint
@@ -72,6 +73,18 @@ class MemoryStore:
     def run_indexes(self, run: bytes) -> list[int]:
         """Return the indexes of a run's statements, ascending."""
         return [i for i, record in enumerate(self._records) if record.run == run]
+
+    def open_runs(self) -> list[tuple[bytes, int, int]]:
+        """Return id, first and last index of each run whose last statement is no run-close."""
+        ends: dict[bytes, tuple[int, int]] = {}
+        for index, record in enumerate(self._records):
+            if record.run is not None:
+                ends[record.run] = (ends.get(record.run, (index,))[0], index)
+        return [
+            (run, first, last)
+            for run, (first, last) in ends.items()
+            if predicates.RUN_CLOSE.encode() not in self._records[last].statement
+        ]
 
     def runs(self) -> list[bytes]:
         """Return the ids of all runs, in order of their first statement."""

@@ -20,6 +20,7 @@ from typing import Any
 
 import apsw
 
+from apostille.core import predicates
 from apostille.core.tree import EMPTY, Growth, Head, pack_edge, unpack_edge
 from apostille.errors import (
     ApostilleError,
@@ -220,6 +221,15 @@ class SqliteStore:
     def run_indexes(self, run: bytes) -> list[int]:
         """Return the indexes of a run's statements, ascending."""
         return [_typed(row, int)[0] for row in self._all("SELECT idx FROM leaf WHERE run = ? ORDER BY idx", (run,))]
+
+    def open_runs(self) -> list[tuple[bytes, int, int]]:
+        """Return id, first and last index of each run whose last statement is no run-close."""
+        # The type stands in the clear in every statement, and nowhere else can it stand: fields hold no free text.
+        sql = """SELECT ends.run, first, last FROM leaf JOIN
+                   (SELECT run, min(idx) AS first, max(idx) AS last FROM leaf WHERE run IS NOT NULL GROUP BY run) AS ends
+                 ON leaf.idx = last WHERE instr(statement, ?) = 0 ORDER BY first"""
+        rows = self._all(sql, (predicates.RUN_CLOSE.encode(),))
+        return [(run, first, last) for run, first, last in (_typed(row, bytes, int, int) for row in rows)]
 
     def runs(self) -> list[bytes]:
         """Return the ids of all runs, in order of their first statement."""

@@ -1,0 +1,68 @@
+"""After a crash: runs that nobody can go on with are closed by the keeper, with the outcome ``crash``.
+
+The key that signed a run lives in the memory of the process that had it, so a run whose process was killed can't be continued,
+only declared to have ended. A keeper owns its store alone, so at its start every open run is such a run. Its last statement
+stays the last that was said; the close names it, and counts.
+
+Spec: ``formats.md`` section 3.2 (``run-close``, outcome ``crash``), invariant I9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from apostille.core import predicates, strict
+from apostille.core.opening import split_opening
+from apostille.core.statement import parse_statement
+from apostille.errors import ApostilleError, RollbackError
+from apostille.ports import PendingEntry, Reader, Vault
+from apostille.services.attester import Attester, Draft
+from apostille.services.auditor import bind
+from apostille.services.sequencer import Ticket
+from apostille.services.vault import open_record
+
+REASON = "its process ended without closing it"
+_UNKNOWN = "unknown"
+_AT_A_TIME = 1024
+
+
+def close_runs(reader: Reader, vault: Vault, keeper: Attester, submit: Callable[[PendingEntry], Ticket]) -> int:
+    """Close every open run of a store that nobody else writes to; return how many, all durable.
+
+    Raises:
+        RollbackError: The last statement of a run is not what its leaf says.
+        StorageUnavailableError, OutcomeUnknownError: Not all could be committed.
+    """
+    open_runs = reader.open_runs()
+    for start in range(0, len(open_runs), _AT_A_TIME):
+        tickets = [submit(_closing(reader, vault, keeper, *run)) for run in open_runs[start : start + _AT_A_TIME]]
+        for ticket in tickets:
+            ticket.wait()
+    return len(open_runs)
+
+
+def _closing(reader: Reader, vault: Vault, keeper: Attester, run: bytes, first: int, last: int) -> PendingEntry:
+    try:
+        entry, said = bind(reader.record(last))
+    except ApostilleError as error:
+        raise RollbackError(f"the store was altered or is damaged: leaf {last}: {error}") from error
+    seq = said.predicate["seq"] + 1
+    fields = {"run": run.hex(), "seq": seq, "previous": entry.pae_digest.hex(), "count": seq + 1, "outcome": "crash"}
+    attributes = {**_who(reader, vault, first), "reason": REASON}
+    return keeper.attest(
+        Draft(predicates.RUN_CLOSE, fields, attributes), unit=run, run=run, receipt_id=keeper.random.token(predicates.ID_BYTES)
+    )
+
+
+def _who(reader: Reader, vault: Vault, first: int) -> dict[str, str]:
+    """Return agent and principal as run-open has them. What can't be read any more is no reason to leave a run open."""
+    try:
+        record = reader.record(first)
+        openings = open_record(vault, record, dict(parse_statement(record.statement).subjects)) or {}
+        said = strict.canonical_json_value(split_opening(openings["attributes"])[1], spec="attributes")
+    except (ApostilleError, KeyError):
+        return {"agent": _UNKNOWN}
+    if not isinstance(said, dict):
+        return {"agent": _UNKNOWN}
+    known = {name: said[name] for name in ("agent", "on_behalf_of") if isinstance(said.get(name), str)}
+    return {"agent": _UNKNOWN, **known}
