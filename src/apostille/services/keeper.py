@@ -70,7 +70,10 @@ class Keeper:
         self._erasing = threading.Lock()
         self._erasure_timer: threading.Timer | None = None
         self._is_closed = False
-        self.complete_erasures()  # what a crash, or a time that had not come, has left to do
+        try:
+            self.complete_erasures()  # what a crash, or a time that had not come, has left to do
+        except (MalformedError, VerificationError) as error:
+            raise RollbackError(f"the store was altered or is damaged: {error}") from error
         self._attesters: dict[tuple[str, str], tuple[Attester, int]] = {}
         self._lock = threading.Lock()
         sealer = Sealer(parts.vault, parts.random)
