@@ -5,12 +5,16 @@ Services know these protocols and nothing behind them; ``wiring`` joins them to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from apostille.core.checkpoint import Checkpoint
+from apostille.core.predicates import ERASURE
 from apostille.core.tree import Growth, Head
+
+# What only an erasure statement holds: quotes can't stand inside a value. For stores, to find them; it proves nothing.
+ERASURE_MARK = f'"predicateType":"{ERASURE}"'.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class PendingEntry:
 
 @dataclass(frozen=True, slots=True)
 class SealedOpening:
-    """One opening as it is stored: AES-256-GCM under the record's key."""
+    """One opening as it is stored: AES-256-GCM under the record's key; empty once it was destroyed."""
 
     name: str
     ciphertext: bytes
@@ -176,6 +180,14 @@ class Reader(Protocol):
         """Return the ids of all runs, in order of their first statement."""
         ...
 
+    def unit_indexes(self, unit: bytes) -> list[int]:
+        """Return the indexes of the leaves whose record key an erasure unit wraps, ascending. It may read the whole store."""
+        ...
+
+    def erasures(self) -> list[int]:
+        """Return the indexes of the leaves that look like erasure statements, ascending."""
+        ...
+
 
 class Store(Reader, Protocol):
     """The one writer of a log. Every method that writes is durable when it returns."""
@@ -194,6 +206,18 @@ class Store(Reader, Protocol):
         """Keep a signed checkpoint; ``ConflictError`` where that size has another root."""
         ...
 
+    def destroy(self, openings: Mapping[int, Collection[str]]) -> None:
+        """Overwrite openings, so that no file of the store holds them any more; a leaf's last one takes its record key along.
+
+        Args:
+            openings: Index to the names of the openings; what is gone already does not matter.
+
+        Raises:
+            StorageUnavailableError: Not done, or a reader still holds the old bytes: ask again when it is gone.
+            OutcomeUnknownError: It may have been done.
+        """
+        ...
+
     def close(self) -> None:
         """Release the store."""
         ...
@@ -208,6 +232,10 @@ class Vault(Protocol):
 
     def ensure(self, unit: bytes) -> bytes:
         """Return a unit's key; make it, durably, if it is not there."""
+        ...
+
+    def destroy(self, unit: bytes) -> bool:
+        """Destroy a unit's key, durably; return whether there was one. No other unit's key is touched."""
         ...
 
 

@@ -18,6 +18,7 @@ from apostille.core import keys, note, strict
 from apostille.core.digest import sha256
 from apostille.core.policy import NO_QUORUM, Policy, parse_policy
 from apostille.errors import ConfigurationError, ConflictError, NotFoundError, StorageUnavailableError
+from apostille.services.attester import Attester
 from apostille.services.genesis import genesis
 from apostille.services.keeper import Keeper, KeeperParts
 from apostille.services.publisher import LogSigner
@@ -31,6 +32,8 @@ from apostille.storage.tiles import TileFolder
 from apostille.storage.vault import FileVault
 
 DEFAULT_ORIGIN_BASE = "apostille.invalid"
+ERASURE_KEY = "erasure.pem"
+_KEY_FILES = ("root.pem", "root-next.pem", "keeper.pem", ERASURE_KEY, "log.ed25519", "log.mldsa44", "units")
 _SEED_BYTES = 32
 _MAX_KEY_FILE = 16 * 1024
 _MAX_KNOWN_LOGS = 2**20
@@ -97,47 +100,118 @@ def load_policy(path: Path | None = None) -> Policy:
     return parse_policy(data)
 
 
-def init_store(folder: StoreFolder, *, origin_base: str = DEFAULT_ORIGIN_BASE) -> LogSigner:
-    """Make a store: keys, genesis, the keeper's certificate, first checkpoint. Pins nothing.
+def init_store(folder: StoreFolder, *, origin_base: str = DEFAULT_ORIGIN_BASE, is_finished: bool = True) -> LogSigner:
+    """Make a store: keys, genesis, certificates of the keeper and of the erasure key. Pins nothing, publishes nothing.
+
+    Args:
+        folder: Where.
+        origin_base: Beginning of the log's name.
+        is_finished: The store may be used when this returns; else the caller ends with ``finish_init``.
+
+    What happens if we crash: the file ``init.unfinished`` is there from before the first key until ``finish_init``. As long as
+    there is no ``apostille.toml`` beside it, nobody has used what lies there, and it is made again from nothing; from then on the
+    store stands, and what is missing is to pin and to publish it. A folder without that file is never touched.
 
     Raises:
-        ConflictError: There is one already.
+        ConflictError: There is a store already.
         ConfigurationError: ``origin_base`` can't name a log.
+        StorageUnavailableError: It can't be written, or another process is making it.
     """
-    random = SystemRandom()
-    root = keys.StatementKey.from_seed(random.token(keys.P256_SEED_BYTES))
-    next_root = keys.StatementKey.from_seed(random.token(keys.P256_SEED_BYTES))
-    keeper_key = keys.StatementKey.from_seed(random.token(keys.P256_SEED_BYTES))
-    seeds = {"log.ed25519": random.token(_SEED_BYTES), "log.mldsa44": random.token(_SEED_BYTES)}
-    origin = f"{origin_base}/{sha256(root.spki)[:16].hex()}"
-    is_plain = origin.isprintable() and not any(mark in origin for mark in ("://", '"', "\\"))
-    if not note.is_name(origin) or not is_plain:
+    if not note.is_name(f"{origin_base}/x") or not _is_plain(origin_base):
         raise ConfigurationError(
             f"{origin_base!r} can't begin the name of a log: a host name and path without a scheme is needed"
         )
-    if folder.config.exists() or folder.database.exists():
+    if _is_taken(folder):
         raise ConflictError(f"there is a store in {folder.path} already")
-    try:
-        folder.key("").mkdir(parents=True, exist_ok=True, mode=files.PRIVATE_FOLDER)
-        folder.path.chmod(files.PRIVATE_FOLDER)
-    except OSError as error:
-        raise StorageUnavailableError(f"{folder.path} can't be made: {error.strerror}") from error
-    for name, key in (("root.pem", root), ("root-next.pem", next_root), ("keeper.pem", keeper_key)):
-        files.replace_file(folder.key(name), key.to_pem())
-    for name, seed in seeds.items():
-        files.replace_file(folder.key(name), (strict.base64_text(seed) + "\n").encode())
+    files.make_folder(folder.path, mode=files.PRIVATE_FOLDER)
     lock = StoreLock(folder.lock)
     try:
-        store = SqliteStore.create(folder.database)
-        try:
-            genesis(_parts(folder, store, _signer(folder, origin), keeper_key), root, next_root)
-        finally:
-            store.close()
-        # Last: a store without this file is not taken for one.
-        files.replace_file(folder.config, f'# A store of apostille.\nformat = {FORMAT}\norigin = "{origin}"\n'.encode())
+        if _is_taken(folder):  # somebody else was faster
+            raise ConflictError(f"there is a store in {folder.path} already")
+        signer = _signer(folder, folder.origin()) if folder.config.exists() else _make_store(folder, origin_base)
+        if is_finished:
+            finish_init(folder)
+        return signer
     finally:
         lock.release()
+
+
+def _is_taken(folder: StoreFolder) -> bool:
+    made = (folder.config, folder.database, *(folder.key(name) for name in _KEY_FILES))
+    return not folder.unfinished.exists() and any(path.exists() for path in made)
+
+
+def _is_plain(text: str) -> bool:
+    return text.isprintable() and not any(mark in text for mark in ("://", '"', "\\"))
+
+
+def _make_store(folder: StoreFolder, origin_base: str) -> LogSigner:
+    random = SystemRandom()
+    root, next_root, keeper_key, erasure = (keys.StatementKey.from_seed(random.token(keys.P256_SEED_BYTES)) for _ in range(4))
+    origin = f"{origin_base}/{sha256(root.spki)[:16].hex()}"
+    files.replace_file(folder.unfinished, b"apostille init has not ended here; the same command completes it\n")
+    database = folder.database
+    try:
+        for path in (database, *(database.with_name(database.name + end) for end in ("-wal", "-shm")), folder.key("units")):
+            path.unlink(missing_ok=True)  # of an attempt that was interrupted: nothing was ever signed for anybody with these
+        folder.key("").mkdir(exist_ok=True, mode=files.PRIVATE_FOLDER)
+        files.sync_folder(folder.path.absolute().parent)
+        for half in (*folder.path.glob(".*.tmp"), *folder.key("").glob(".*.tmp")):
+            half.unlink()
+        for private in (folder.path, folder.key("")):
+            private.chmod(files.PRIVATE_FOLDER)
+    except OSError as error:
+        raise StorageUnavailableError(f"{folder.path} can't be made: {error.strerror}") from error
+    for name, key in (("root.pem", root), ("root-next.pem", next_root), ("keeper.pem", keeper_key), (ERASURE_KEY, erasure)):
+        files.replace_file(folder.key(name), key.to_pem())
+    for name in ("log.ed25519", "log.mldsa44"):
+        files.replace_file(folder.key(name), (strict.base64_text(random.token(_SEED_BYTES)) + "\n").encode())
+    store = SqliteStore.create(database)
+    try:
+        genesis(_parts(folder, store, _signer(folder, origin), keeper_key), root, next_root, erasure)
+    finally:
+        store.close()
+    # Last: a store without this file is not taken for one.
+    files.replace_file(folder.config, f'# A store of apostille.\nformat = {FORMAT}\norigin = "{origin}"\n'.encode())
     return _signer(folder, origin)
+
+
+def finish_init(folder: StoreFolder) -> None:
+    """Say that a new store is pinned and published.
+
+    Raises:
+        StorageUnavailableError: It can't be said.
+    """
+    try:
+        folder.unfinished.unlink(missing_ok=True)
+        files.sync_folder(folder.path)
+    except OSError as error:
+        raise StorageUnavailableError(f"{folder.unfinished.name} can't be removed: {error.strerror}") from error
+
+
+def statement_key(path: Path) -> keys.StatementKey:
+    """Read a private P-256 key.
+
+    Raises:
+        ConfigurationError: There is none, or it is another kind of key.
+    """
+    data = files.read_file(path, limit=_MAX_KEY_FILE)
+    if data is None:
+        raise ConfigurationError(f"there is no key file {path}")
+    return keys.StatementKey.from_pem(data)
+
+
+def make_erasure_key(folder: StoreFolder) -> keys.StatementKey:
+    """Make an erasure key for a store that has none; an existing file is taken."""
+    path = folder.key(ERASURE_KEY)
+    if not path.exists():
+        files.replace_file(path, keys.StatementKey.from_seed(SystemRandom().token(keys.P256_SEED_BYTES)).to_pem())
+    return statement_key(path)
+
+
+def attester(key: keys.StatementKey, *, not_before_ms: int = 0) -> Attester:
+    """Return an attester with a key, this machine's clock and its randomness."""
+    return Attester(key, SystemClock(), SystemRandom(), not_before_ms)
 
 
 def _signer(folder: StoreFolder, origin: str) -> LogSigner:
@@ -152,10 +226,7 @@ def _seed(path: Path) -> bytes:
 
 
 def _keeper_key(folder: StoreFolder) -> keys.StatementKey:
-    data = files.read_file(folder.key("keeper.pem"), limit=_MAX_KEY_FILE)
-    if data is None:
-        raise ConfigurationError("the key file keeper.pem is missing")
-    return keys.StatementKey.from_pem(data)
+    return statement_key(folder.key("keeper.pem"))
 
 
 def _parts(folder: StoreFolder, store: SqliteStore, signer: LogSigner, key: keys.StatementKey) -> KeeperParts:
@@ -178,15 +249,23 @@ class OwnedKeeper(Keeper):
             self._lock_file.release()
 
 
-def open_keeper(folder: StoreFolder, *, publish_interval_seconds: float = 1.0) -> OwnedKeeper:
+def open_keeper(folder: StoreFolder, *, publish_interval_seconds: float = 1.0, is_new: bool = False) -> OwnedKeeper:
     """Become the keeper of a store.
 
+    Args:
+        folder: The store.
+        publish_interval_seconds: Shortest time between two publications that nobody asked for.
+        is_new: ``init`` is at work here.
+
     Raises:
+        ConfigurationError: ``init`` was interrupted here.
         NotFoundError: There is no store here.
         StorageUnavailableError: Another process owns it.
         RollbackError: The restore guard refuses.
     """
     origin = folder.origin()
+    if folder.unfinished.exists() and not is_new:
+        raise ConfigurationError(f"apostille init was interrupted in {folder.path}; complete it with: apostille init")
     lock = StoreLock(folder.lock)
     store: SqliteStore | None = None
     try:

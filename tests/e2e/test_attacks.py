@@ -36,8 +36,8 @@ from apostille.storage.vault import MemoryVault
 from tests.simulators.world import CountingRandom, FixedClock, MemoryHeads, MemorySink
 
 main = importlib.import_module("apostille.faces.cli.main")
-SIZE = 27  # 2 founding leaves, 1 key, 2 runs of 12
-OUTPUT = 7
+SIZE = 28  # 3 founding leaves, 1 key, 2 runs of 12
+OUTPUT = 8
 FORGED = "nothing of the kind was said"
 
 
@@ -107,7 +107,7 @@ def say(keeper: Keeper, agent: str, answers: int = 5) -> None:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
-    """A store of 27 leaves, and the receipts that were handed out."""
+    """A store of 28 leaves, and the receipts that were handed out."""
     path = tmp_path_factory.mktemp("template")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(path / "clinic" / "config"))
@@ -119,7 +119,7 @@ def template(tmp_path_factory):
         say(keeper, "second")
         inbox = path / "inbox"
         inbox.mkdir()
-        for index, text in ((OUTPUT, "answer 1 of first"), (9, "answer 2 of first"), (17, "answer 0 of second")):
+        for index, text in ((OUTPUT, "answer 1 of first"), (10, "answer 2 of first"), (18, "answer 0 of second")):
             (inbox / f"{index}.txt").write_text(text)
             (inbox / f"{index}.txt.receipt.json").write_bytes(keeper.receipt_at(index)[1])
         assert keeper.head.size == SIZE
@@ -139,25 +139,25 @@ def test_the_store_is_good_before(place):
     code, words, document = place.verify_store()
     assert (code, words) == (0, ["VERIFIED, UNWITNESSED"])
     assert document["audit"]["openings"] == {"opened": SIZE, "sealed": 0, "erased": 0, "missing": 0}
-    for index in (OUTPUT, 9, 17):
+    for index in (OUTPUT, 10, 18):
         assert place.verify(place.receipt(index))[:2] == (0, ["VERIFIED, UNWITNESSED"])
         assert place.verify(place.receipt(index), "--log", place.folder.path)[0] == 0
 
 
 # name, attack, exit code, what must be said, the first bad index, whether no keeper may start on it.
 DATABASE = [
-    ("edit a statement", lambda f: attacks.edit_statement(f, OUTPUT), "leaf 7: the statement is not the one", OUTPUT, False),
+    ("edit a statement", lambda f: attacks.edit_statement(f, OUTPUT), "leaf 8: the statement is not the one", OUTPUT, False),
     (
         "edit a statement and the digest beside it",
         lambda f: attacks.edit_statement(f, OUTPUT, is_thorough=True),
-        "leaf 7: the statement is not the one",
+        "leaf 8: the statement is not the one",
         OUTPUT,
         False,
     ),
     (
         "edit an entry",
         lambda f: attacks.edit_entry(f, OUTPUT, FORGED),
-        "leaf 7: the entry has not the leaf hash",
+        "leaf 8: the entry has not the leaf hash",
         OUTPUT,
         False,
     ),
@@ -168,9 +168,9 @@ DATABASE = [
         OUTPUT,
         True,
     ),
-    ("edit an opening", lambda f: attacks.edit_opening(f, OUTPUT), "leaf 7: a sealed opening does not decrypt", OUTPUT, False),
-    ("delete an opening", lambda f: attacks.delete_opening(f, OUTPUT), "leaf 7: openings are missing", OUTPUT, False),
-    ("delete a leaf", lambda f: attacks.delete_leaf(f, OUTPUT), "leaf 7 is missing", OUTPUT, True),
+    ("edit an opening", lambda f: attacks.edit_opening(f, OUTPUT), "leaf 8: a sealed opening does not decrypt", OUTPUT, False),
+    ("delete an opening", lambda f: attacks.delete_opening(f, OUTPUT), "leaf 8: openings are missing", OUTPUT, False),
+    ("delete a leaf", lambda f: attacks.delete_leaf(f, OUTPUT), "leaf 8 is missing", OUTPUT, True),
     (
         "delete a leaf and close the gap",
         lambda f: attacks.delete_leaf(f, OUTPUT, is_thorough=True),
@@ -178,8 +178,8 @@ DATABASE = [
         OUTPUT,
         True,
     ),
-    ("swap leaves of one run", lambda f: attacks.swap_leaves(f, OUTPUT, 9), "leaf 7: run", OUTPUT, True),
-    ("swap leaves of two runs", lambda f: attacks.swap_leaves(f, OUTPUT, 19), "leaf 7: run", OUTPUT, True),
+    ("swap leaves of one run", lambda f: attacks.swap_leaves(f, OUTPUT, 10), "leaf 8: run", OUTPUT, True),
+    ("swap leaves of two runs", lambda f: attacks.swap_leaves(f, OUTPUT, 20), "leaf 8: run", OUTPUT, True),
     (
         "swap leaves and all hashes",
         lambda f: attacks.swap_leaves(f, OUTPUT, 9, is_thorough=True),
@@ -187,15 +187,15 @@ DATABASE = [
         OUTPUT,
         True,
     ),
-    ("cut off the rows", lambda f: attacks.truncate(f, grade="rows"), "leaf 17 is missing", 17, True),
-    ("cut off rows and head", lambda f: attacks.truncate(f, grade="head"), "TRUNCATED: a checkpoint of size 27", None, True),
-    ("cut off everything", attacks.truncate, "HALT_ROLLBACK: a head of size 27 is remembered", None, True),
-    ("add a row", attacks.insert_leaf, "the store holds 28 leaves, its head says 27", None, False),
-    ("slip in a leaf", lambda f: attacks.insert_leaf(f, 9), "leaf 9: its signer's key is certified by no earlier", None, True),
+    ("cut off the rows", lambda f: attacks.truncate(f, grade="rows"), "leaf 18 is missing", 18, True),
+    ("cut off rows and head", lambda f: attacks.truncate(f, grade="head"), "TRUNCATED: a checkpoint of size 28", None, True),
+    ("cut off everything", attacks.truncate, "HALT_ROLLBACK: a head of size 28 is remembered", None, True),
+    ("add a row", attacks.insert_leaf, "the store holds 29 leaves, its head says 28", None, False),
+    ("slip in a leaf", lambda f: attacks.insert_leaf(f, 10), "leaf 10: its signer's key is certified by no earlier", None, True),
     (
         "slip in a leaf and all hashes",
-        lambda f: attacks.insert_leaf(f, 9, is_thorough=True),
-        "leaf 9: its signer's key is certified by no earlier",
+        lambda f: attacks.insert_leaf(f, 10, is_thorough=True),
+        "leaf 10: its signer's key is certified by no earlier",
         None,
         True,
     ),
@@ -232,10 +232,10 @@ def test_database_access_is_caught(place, attack, words, index, halts):
 
 # The keeper's own word where history is behind, or another than, what was signed or remembered.
 ROLLED_BACK = [
-    (lambda f: attacks.truncate(f, grade="head"), "a head of size 27 was signed"),
-    (attacks.truncate, "a head of size 27 was remembered on this machine"),
-    (lambda f: attacks.edit_entry(f, OUTPUT, FORGED, is_thorough=True), "before size 27 is not the one that was signed"),
-    (lambda f: rebuild(f, lambda _: FORGED), "before size 27 is not the one that was remembered on this machine"),
+    (lambda f: attacks.truncate(f, grade="head"), "a head of size 28 was signed"),
+    (attacks.truncate, "a head of size 28 was remembered on this machine"),
+    (lambda f: attacks.edit_entry(f, OUTPUT, FORGED, is_thorough=True), "before size 28 is not the one that was signed"),
+    (lambda f: rebuild(f, lambda _: FORGED), "before size 28 is not the one that was remembered on this machine"),
 ]
 
 
@@ -246,7 +246,7 @@ def test_the_restore_guard_signs_nothing(place, attack, words):
     with pytest.raises(RollbackError, match=words):
         wiring.open_keeper(place.folder)
     # Every command that needs the keeper ends so.
-    code, document = place.cli("--store", place.folder.path, "attest", "--agent", "a", place.path / "inbox" / "7.txt")
+    code, document = place.cli("--store", place.folder.path, "attest", "--agent", "a", place.path / "inbox" / "8.txt")
     assert (code, document["code"]) == (1, "HALT_ROLLBACK")
     assert place.signed() == before
 
@@ -303,14 +303,14 @@ def _sql(folder: wiring.StoreFolder, sql: str, *values: object) -> None:
 
 # What a column says that no statement covers must be what the statement says, or the content is lost.
 COLUMNS = [
-    ("unit = randomblob(16)", "leaf 7: openings are missing that no erasure names: attributes, canonical, raw"),
-    ("unit = zeroblob(16)", "leaf 7: a record key does not unwrap"),
-    ("wrapped_key = zeroblob(40)", "leaf 7: a record key does not unwrap"),
-    ("wrapped_key = NULL", "leaf 7: openings are missing that no erasure names: attributes, canonical, raw"),
-    ("run = zeroblob(16)", "leaf 7: the store files it under another run"),
-    ("certifies = zeroblob(32)", "leaf 7: the store files it under another key"),
-    ("pae_digest = zeroblob(32)", "leaf 7: the statement is not the one"),
-    ("leaf_hash = zeroblob(32)", "leaf 7: the entry has not the leaf hash"),
+    ("unit = randomblob(16)", "leaf 8: openings are missing that no erasure names: attributes, canonical, raw"),
+    ("unit = zeroblob(16)", "leaf 8: a record key does not unwrap"),
+    ("wrapped_key = zeroblob(40)", "leaf 8: a record key does not unwrap"),
+    ("wrapped_key = NULL", "leaf 8: openings are missing that no erasure names: attributes, canonical, raw"),
+    ("run = zeroblob(16)", "leaf 8: the store files it under another run"),
+    ("certifies = zeroblob(32)", "leaf 8: the store files it under another key"),
+    ("pae_digest = zeroblob(32)", "leaf 8: the statement is not the one"),
+    ("leaf_hash = zeroblob(32)", "leaf 8: the entry has not the leaf hash"),
 ]
 
 
@@ -374,9 +374,9 @@ def test_a_truncated_store_is_never_good_and_its_verdict_is_honest(place):
     assert (code, said[0]) == (4, "INCOMPLETE")
     assert not any("ROLLBACK" in line or "REWRITE" in line for line in said)
     # A receipt from before remembers.
-    code, said, _ = place.verify(place.receipt(17), "--log", place.folder.path)
+    code, said, _ = place.verify(place.receipt(18), "--log", place.folder.path)
     assert code == 1
-    assert any("HALT_ROLLBACK: a head of size 27 is in the receipt, the log shows" in line for line in said), said
+    assert any("HALT_ROLLBACK: a head of size 28 is in the receipt, the log shows" in line for line in said), said
 
 
 class TestRebuilt:
@@ -449,8 +449,8 @@ class TestRebuilt:
         place.become_newcomer()
         code, said, document = place.verify_store()
         assert code == 1
-        assert document["failures"][0]["index"] == 2
-        assert "leaf 2: a record key does not unwrap" in said[1]
+        assert document["failures"][0]["index"] == 3
+        assert "leaf 3: a record key does not unwrap" in said[1]
 
 
 def test_a_real_process_says_the_same(place):
@@ -459,7 +459,7 @@ def test_a_real_process_says_the_same(place):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout.startswith("NOT VERIFIED")
-    assert "leaf 7: the signature of the statement does not verify" in done.stdout
+    assert "leaf 8: the signature of the statement does not verify" in done.stdout
     assert "Traceback" not in done.stderr
 
 
@@ -513,14 +513,14 @@ SWAPPED = [
 
 @pytest.mark.parametrize(("change", "words"), [case[1:] for case in SWAPPED], ids=[case[0] for case in SWAPPED])
 def test_a_receipt_with_parts_of_another(place, change, words):
-    for theirs in (9, 17):
+    for theirs in (10, 18):
         code, said, document = place.verify(_swapped(place, OUTPUT, theirs, change))
         assert (code, said[0]) == (1, "NOT VERIFIED")
         assert any(words in line for line in (*said, *(failure["code"] for failure in document["failures"]))), said
 
 
 def test_the_output_of_another_receipt(place):
-    code, said, _ = place.verify(place.receipt(OUTPUT), "--artifact", place.path / "inbox" / "9.txt")
+    code, said, _ = place.verify(place.receipt(OUTPUT), "--artifact", place.path / "inbox" / "10.txt")
     assert (code, said[1]) == (1, "the output is not the one that was committed to: its bytes differ")
 
 

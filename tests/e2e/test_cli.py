@@ -33,6 +33,9 @@ COMMANDS = [
     ["verify"],
     ["show"],
     ["clean"],
+    ["erase"],
+    ["keys"],
+    ["keys", "certify-erasure"],
     ["demo"],
     ["log"],
     ["log", "info"],
@@ -148,7 +151,7 @@ def test_a_whole_life(fresh):
 
     fresh.file("said.txt", b"hello\n")
     (attested,) = fresh.ok("attest", "said.txt", "--json").json
-    assert attested["index"] == 3
+    assert attested["index"] == 4
     assert attested["changes"] == {}
     names = {path.name for path in fresh.work.iterdir()} - {".apostille"}
     assert names == {"said.txt", "said.txt.receipt.json", "said.txt.sigstore.json", "said.txt.pub.pem"}
@@ -169,17 +172,17 @@ def test_a_whole_life(fresh):
     assert fresh.ok("--json", "show", attested["receipt_id"]).json[0]["canonical"] == "hello\n"
 
     info = fresh.ok("--json", "log", "info").json
-    assert info["committed_size"] == info["published_size"] == info["remembered_size"] == 7
-    proof = fresh.ok("--json", "log", "proof", "3").json
-    assert (proof["index"], proof["size"]) == (3, 7)
-    assert fresh.ok("--json", "log", "export", "--out", "exported").json["size"] == 7
-    got = fresh.ok("--json", "log", "receipt", "3", "--out", "again.txt").json
+    assert info["committed_size"] == info["published_size"] == info["remembered_size"] == 8
+    proof = fresh.ok("--json", "log", "proof", "4").json
+    assert (proof["index"], proof["size"]) == (4, 8)
+    assert fresh.ok("--json", "log", "export", "--out", "exported").json["size"] == 8
+    got = fresh.ok("--json", "log", "receipt", "4", "--out", "again.txt").json
     assert (fresh.work / "again.txt").read_bytes() == b"hello\n"
     assert fresh.ok("--json", "verify", got["receipt"]).json["exit"] == 0
     assert fresh.ok("--json", "clean", "said.txt").json["text"] == "hello\n"
     assert len(fresh.ok("--json", "trust", "list").json["logs"]) == 1
     whole = fresh.ok("--json", "verify").json
-    assert whole["audit"]["openings"] == {"opened": 7, "sealed": 0, "erased": 0, "missing": 0}
+    assert whole["audit"]["openings"] == {"opened": 8, "sealed": 0, "erased": 0, "missing": 0}
 
 
 def test_text_for_people(home):
@@ -401,22 +404,22 @@ def test_a_receipt_against_the_log(home):
 
 def test_an_altered_row(home):
     with apsw.Connection(str(home.store / "store.sqlite")) as db:
-        db.execute("UPDATE leaf SET statement = CAST(replace(statement, 'plain', 'salted') AS BLOB) WHERE idx = 3")
+        db.execute("UPDATE leaf SET statement = CAST(replace(statement, 'plain', 'salted') AS BLOB) WHERE idx = 4")
     db.close()
     result = home.run("--json", "verify").clear()
     assert result.code == 1
-    assert result.json["failures"][0]["index"] == 3
-    assert result.json["failures"][0]["message"].startswith("leaf 3: ")
+    assert result.json["failures"][0]["index"] == 4
+    assert result.json["failures"][0]["message"].startswith("leaf 4: ")
     assert home.run("verify", run_of(home)).clear().code == 0, "what is wrong elsewhere is not this run's"
 
 
 def test_openings_that_are_lost(home):
     with apsw.Connection(str(home.store / "store.sqlite")) as db:
-        db.execute("DELETE FROM opening WHERE idx = 3 AND name = 'attributes'")
+        db.execute("DELETE FROM opening WHERE idx = 4 AND name = 'attributes'")
     db.close()
     assert home.run("verify").clear().code == 1
-    assert home.run("show", "3").clear().code == 0
-    assert home.ok("log", "receipt", "3", "--out", "x").code == 0
+    assert home.run("show", "4").clear().code == 0
+    assert home.ok("log", "receipt", "4", "--out", "x").code == 0
     assert home.run("verify", "x.receipt.json").clear().code == 0
 
 
@@ -556,11 +559,11 @@ def test_clean_streams(home):
 
 
 def test_log_proof(home):
-    text = home.ok("log", "proof", "3").text
-    assert parse_proof(text.encode()).index == 3
-    home.ok("log", "proof", "3", "--out", "a/b.tlog-proof")
+    text = home.ok("log", "proof", "4").text
+    assert parse_proof(text.encode()).index == 4
+    home.ok("log", "proof", "4", "--out", "a/b.tlog-proof")
     assert (home.work / "a/b.tlog-proof").read_text() == text
-    assert home.ok("--json", "log", "proof", "3").json["proof"] == text
+    assert home.ok("--json", "log", "proof", "4").json["proof"] == text
 
 
 def test_log_export(home):
@@ -610,7 +613,7 @@ def test_a_locked_store(home):
         assert refused.code == 69
         assert f"process {holder.pid}) owns this store" in refused.talk
         assert home.run("--json", "attest", "answer.txt").json["code"] == "storage-unavailable"
-        for words in (["log", "info"], ["show"], ["verify", RECEIPT], ["log", "proof", "3"]):
+        for words in (["log", "info"], ["show"], ["verify", RECEIPT], ["log", "proof", "4"]):
             home.ok(*words)
         assert home.run("verify").clear().code == 4
         holder.kill()

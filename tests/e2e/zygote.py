@@ -18,6 +18,7 @@ PRELOADED = (
     "apostille.faces.cli.main",
     "apostille.faces.cli.attest",
     "apostille.faces.cli.clean",
+    "apostille.faces.cli.erase",
     "apostille.faces.cli.run",
     "apostille.faces.cli.serve",
     "apostille.faces.cli.show",

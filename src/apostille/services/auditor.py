@@ -25,6 +25,7 @@ from apostille.errors import (
     DigestMismatchError,
     IncompleteError,
     MalformedError,
+    NotFoundError,
     PolicyError,
     RollbackError,
     UntrustedError,
@@ -84,6 +85,7 @@ class Audit:
         runs: By id, in order.
         openings: Counted.
         gaps: Declared gaps.
+        erasures: Indexes of erasure statements.
     """
 
     origin: str
@@ -92,6 +94,13 @@ class Audit:
     runs: dict[str, RunState] = field(default_factory=dict)
     openings: Openings = field(default_factory=Openings)
     gaps: int = 0
+    erasures: list[int] = field(default_factory=list)
+
+    @property
+    def summary(self) -> str:
+        """The counts of openings, and which statements have erased some."""
+        by = f"; erased by the statements at {', '.join(map(str, self.erasures[:10]))}" if self.openings.erased else ""
+        return f"{self.openings}{by}{', ..' if by and len(self.erasures) > 10 else ''}"
 
 
 def bind(record: Record) -> tuple[Entry, Statement]:
@@ -116,8 +125,12 @@ def bind(record: Record) -> tuple[Entry, Statement]:
 class _Ledger:
     """Reads leaves in order and holds each against all before it."""
 
-    def __init__(self, examination: Examination, audit: Audit, policy: Policy, vault: Vault | None) -> None:
+    def __init__(
+        self, examination: Examination, audit: Audit, policy: Policy, reader: Reader, vault: Vault | None, now: str | None
+    ) -> None:
         self._examination = examination
+        self._reader = reader
+        self._now = now
         self._audit = audit
         self._vault = vault
         self._logs = {log.name: log for log in policy.logs}
@@ -128,6 +141,7 @@ class _Ledger:
         # Whoever has the key of the log's own unit has the store's key file: to him, a key that is not there is lost or erased.
         self._is_own_vault = vault is not None and vault.key(_OWN_UNIT) is not None
         self._erased: dict[tuple[int, bytes], set[str]] = {}
+        self._due: dict[tuple[int, bytes], dict[str, str]] = {}  # those whose time has come, and how they are to go
 
     def take(self, index: int, record: Record) -> None:
         """Examine one leaf; what is wrong with it is filed under its index."""
@@ -206,29 +220,45 @@ class _Ledger:
         if said.type == predicates.ERASURE:
             for item in said.predicate["erases"]:
                 place = item["index"]
-                names = self._erased.setdefault((place, said.subjects.get(f"leaf/{place}", b"")), set())
-                names.update(item["openings"])
+                named = place, said.subjects.get(f"leaf/{place}", b"")
+                self._erased.setdefault(named, set()).update(item["openings"])
+                if self._now is not None and said.predicate["effective_at"] <= self._now:
+                    self._due.setdefault(named, {}).update(dict.fromkeys(item["openings"], said.predicate["method"]))
+            self._audit.erasures.append(index)
         wanted = {name for name in said.subjects if name != "spki" and not name.startswith("leaf/")}
-        there = {opening.name for opening in record.openings}
-        if wanted - there or record.wrapped_key is None:
-            lost = wanted - there if record.wrapped_key is not None else wanted
-            self._without_opening[index] = lost, entry.pae_digest
-            return
-        if there - wanted:
+        names, there = {opening.name for opening in record.openings}, _there(record)
+        if names - wanted:
             raise DigestMismatchError("an opening is stored that the statement does not name")
-        if self._vault is None:
-            self._audit.openings.sealed += 1
-            return
-        opened = open_record(self._vault, record, dict(said.subjects))
-        if opened is not None:
+        opened = None
+        if there and names == wanted and self._vault is not None:
+            opened = open_record(self._vault, record, dict(said.subjects))  # what is left, if some were destroyed
+            if opened is None and self._is_own_vault:
+                there = set()
+        if wanted - there:
+            self._without_opening[index] = wanted - there, entry.pae_digest
+        elif opened is not None:
             self._audit.openings.opened += 1
-        elif self._is_own_vault:
-            self._without_opening[index] = wanted, entry.pae_digest
         else:
             self._audit.openings.sealed += 1
 
+    def _still_there(self, index: int, digest: bytes, methods: dict[str, str]) -> list[str]:
+        try:
+            record = self._reader.record(index)
+        except NotFoundError:
+            return []  # a finding of its own
+        if record.pae_digest != digest:
+            return []
+        # Without the unit keys nobody sees whether one is gone.
+        has_key = self._vault is not None and self._vault.key(record.unit) is not None
+        return sorted(name for name in _there(record) & methods.keys() if methods[name] == "row" or has_key)
+
     def finish(self) -> None:
-        """Tell erased openings from missing ones, and see which runs are open."""
+        """Tell erased openings from missing ones, find what was to be erased and is still there, and see which runs are open."""
+        for (index, digest), methods in self._due.items():
+            still = self._still_there(index, digest, methods)
+            if still:
+                late = f"leaf {index}: erased by a statement, but still there: {', '.join(still)}; the next keeper completes it"
+                self._examination.file(IncompleteError(late), 11, index)
         for index, (names, digest) in self._without_opening.items():
             if names <= self._erased.get((index, digest), set()):
                 self._audit.openings.erased += 1
@@ -240,6 +270,11 @@ class _Ledger:
         for state in self._audit.runs.values():
             if not state.outcome:
                 self._examination.file(IncompleteError(f"run {state.id} is not closed: {state.count} statements so far"), 11)
+
+
+def _there(record: Record) -> set[str]:
+    """Return the names of the openings of which there is a ciphertext and a record key."""
+    return {opening.name for opening in record.openings if opening.ciphertext} if record.wrapped_key is not None else set()
 
 
 def _at(error: ApostilleError, index: int) -> ApostilleError:
@@ -257,6 +292,7 @@ def examine_store(
     heads: HeadMemory | None = None,
     vault: Vault | None = None,
     published: bytes | None = None,
+    now: str | None = None,
     progress: Progress | None = None,
 ) -> Audit:
     """Examine everything in a store.
@@ -269,6 +305,7 @@ def examine_store(
         heads: Head memory: compared, and moved forward if nothing is wrong (a run that is still open is not).
         vault: Unit keys, to open the openings; without them they are only counted.
         published: The note in the published ``checkpoint`` file, if there is one.
+        now: UTC text: what was to be erased by then must be gone. Without it that is not checked.
         progress: Called with leaves done and leaves in all.
     """
     audit = Audit(origin)
@@ -279,7 +316,7 @@ def examine_store(
     claims = {c.size: c for c in signed}
     sizes = {*claims, head.size} | ({known.size} if known else set())
     roots: dict[int, bytes] = {}
-    ledger = _Ledger(examination, audit, policy, vault)
+    ledger = _Ledger(examination, audit, policy, reader, vault, now)
 
     with examination.step(11, "every entry, statement, signature, key, chain and opening") as step:
         before = len(examination.failures)
@@ -302,7 +339,7 @@ def examine_store(
         audit.size = expected
         ledger.finish()
         found = len(examination.failures) - before
-        step.detail = f"{audit.openings}; {len(audit.runs)} runs"
+        step.detail = f"{audit.summary}; {len(audit.runs)} runs"
         if found:
             step.outcome = "failed"
         if expected < head.size:
@@ -404,6 +441,7 @@ def examine_run(
     run: str,
     heads: HeadMemory | None = None,
     vault: Vault | None = None,
+    now: str | None = None,
 ) -> Audit:
     """Examine one run: its statements, chain, keys and openings, each leaf included in the newest signed checkpoint.
 
@@ -420,16 +458,17 @@ def examine_run(
         _open_newest(examination, audit, policy, signed)
     opened = audit.checkpoint
     indexes = reader.run_indexes(bytes.fromhex(run))
-    ledger = _Ledger(examination, audit, policy, vault)
+    ledger = _Ledger(examination, audit, policy, reader, vault, now)
     wanted: set[int] = set()
     with examination.step(11, "every statement, signature, key and opening of the run; one chain without holes") as step:
         before = len(examination.failures)
-        wanted = {place for index in indexes for place in _keys_of(reader, index)} | set(indexes)
+        erasures = [index for index in reader.erasures() if _names_any(reader.record(index), indexes)]
+        wanted = {place for index in (*indexes, *erasures) for place in _keys_of(reader, index)} | {*indexes, *erasures}
         for index in sorted(wanted):
             ledger.take(index, reader.record(index))
         ledger.finish()
         audit.size = len(indexes)
-        step.detail = f"{len(indexes)} statements; {audit.openings}"
+        step.detail = f"{len(indexes)} statements; {audit.summary}"
         if len(examination.failures) > before:
             step.outcome = "failed"
     if opened is None:
@@ -472,6 +511,15 @@ def compare_head(known: Checkpoint, shown: Checkpoint, read: HashReader, *, wher
         check_consistency(known.size, known.root_hash, shown.size, shown.root_hash, proof)
     except (VerificationError, MalformedError) as error:
         raise RollbackError(f"REWRITE before size {known.size}: history is not the one under the head {where}") from error
+
+
+def _names_any(record: Record, indexes: Sequence[int]) -> bool:
+    """Tell whether a leaf claims to erase any of these leaves; what it is gets examined with them."""
+    try:
+        said = parse_statement(record.statement)
+    except MalformedError:
+        return False
+    return any(f"leaf/{index}" in said.subjects for index in indexes)
 
 
 def _keys_of(reader: Reader, index: int) -> list[int]:

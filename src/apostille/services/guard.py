@@ -16,7 +16,7 @@ from apostille.core.merkle import leaf_hash
 from apostille.core.policy import NO_QUORUM, Policy, open_checkpoint
 from apostille.core.tree import root_at
 from apostille.errors import MalformedError, RollbackError, UntrustedError, VerificationError
-from apostille.ports import HeadMemory, Store, TileSink
+from apostille.ports import HeadMemory, Reader, Store, TileSink
 from apostille.services.auditor import bind
 from apostille.services.receipts import key_chain
 
@@ -77,7 +77,7 @@ def _check_tail(store: Store, signed_size: int, log: note.VerifierKey) -> None:
             continue
         signer = sha256(entry.spki)
         if signer not in certificates:
-            certificates[signer] = _certificate(store, entry.spki, index, log)
+            certificates[signer] = certificate_of(store, entry.spki, index, log)
         if said.type == predicates.KEY:
             keychain.read_certificate(said, index, entry.pae_digest, certificates[signer])
         else:
@@ -104,8 +104,19 @@ def _last_of(store: Store, run: str, before: int) -> tuple[int, str]:
     return said.predicate["seq"] + 1, entry.pae_digest.hex()
 
 
-def _certificate(store: Store, spki: bytes, before: int, log: note.VerifierKey) -> keychain.Certificate:
-    """Walk from genesis to the certificate of a key; where the store only claims one, the walk fails."""
+def certificate_of(store: Reader, spki: bytes, before: int, log: note.VerifierKey) -> keychain.Certificate:
+    """Walk from genesis to the certificate of a key; where the store only claims one, the walk fails.
+
+    Args:
+        store: The store.
+        spki: The key.
+        before: Index at which the key has signed: its certificate stands before that.
+        log: The log's own 0x01 key.
+
+    Raises:
+        UntrustedError, PolicyError: No certified key.
+        MalformedError, DigestMismatchError: The store was altered.
+    """
     found: keychain.Certificate | None = None
     for index in key_chain(store, spki):
         if index >= before:
@@ -119,5 +130,5 @@ def _certificate(store: Store, spki: bytes, before: int, log: note.VerifierKey) 
         else:
             found = keychain.read_certificate(said, index, entry.pae_digest, found)
     if found is None or found.spki_digest != sha256(spki):
-        raise UntrustedError(f"a leaf after the last signed head (index {before} or later) is signed by no certified key")
+        raise UntrustedError(f"leaf {before} is signed by no certified key")
     return found

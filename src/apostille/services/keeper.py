@@ -7,18 +7,27 @@ what they sign, publishes heads, and hands out receipts. A statement key lives i
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from apostille.core import keys, predicates, statement
 from apostille.core.digest import sha256
 from apostille.core.tree import Head
-from apostille.errors import ConfigurationError, MalformedError, NotFoundError, RollbackError, UnavailableError, VerificationError
+from apostille.errors import (
+    ApostilleError,
+    ConfigurationError,
+    MalformedError,
+    NotFoundError,
+    RollbackError,
+    UnavailableError,
+    VerificationError,
+)
 from apostille.ports import Clock, HeadMemory, PendingEntry, Random, SignedCheckpoint, Store, TileSink, Vault
 from apostille.services import publisher as pub
 from apostille.services.attester import Attester, Draft, utc_ms, utc_text
 from apostille.services.auditor import bind
+from apostille.services.erasure import Completed, complete
 from apostille.services.guard import guard
 from apostille.services.receipts import build_bundle, build_pending, build_receipt
 from apostille.services.recovery import close_runs
@@ -29,6 +38,7 @@ from apostille.services.vault import Sealer
 KEYS_UNIT = bytes(predicates.ID_BYTES)  # the erasure unit of what belongs to no run
 STATEMENT_KEY_LIFE_MS = 24 * 3600 * 1000
 MAX_MERGE_DELAY_SECONDS = 60
+_ERASURE_POLL_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,13 @@ class Keeper:
         self._store = parts.store
         self._check_own_keys()
         guard(parts.store, parts.heads, parts.sink, parts.signer.vkeys[0])
+        self._erasing = threading.Lock()
+        self._erasure_timer: threading.Timer | None = None
+        self._is_closed = False
+        try:
+            self.complete_erasures()  # what a crash, or a time that had not come, has left to do
+        except (MalformedError, VerificationError) as error:
+            raise RollbackError(f"the store was altered or is damaged: {error}") from error
         self._attesters: dict[tuple[str, str], tuple[Attester, int]] = {}
         self._lock = threading.Lock()
         sealer = Sealer(parts.vault, parts.random)
@@ -222,6 +239,43 @@ class Keeper:
             head=(newest.size, newest.root_hash) if newest else None,
         )
 
+    def erase(self, entries: Sequence[PendingEntry]) -> tuple[list[int], Completed]:
+        """Commit and publish erasure statements, then destroy what they name if their time has come.
+
+        Returns:
+            The statements' indexes, and what was destroyed.
+
+        Raises:
+            OutcomeUnknownError: Not published within a minute. Nothing was destroyed; the next keeper completes it.
+            StorageUnavailableError: Not committed, or not destroyed; the next keeper completes it.
+        """
+        indexes = [ticket.wait() for ticket in [self.submit(entry) for entry in entries]]
+        if indexes:
+            self.wait_published(indexes[-1], MAX_MERGE_DELAY_SECONDS)
+        return indexes, self.complete_erasures()
+
+    def complete_erasures(self) -> Completed:
+        """Destroy what the log's erasures name, as far as their time has come; come back for those whose time has not."""
+        parts = self._parts
+        with self._erasing:
+            now = parts.clock.now_ms()
+            done = complete(parts.store, parts.vault, parts.signer.vkeys[0], utc_text(now))
+            if self._erasure_timer is not None:
+                self._erasure_timer.cancel()
+            if done.waiting and not self._is_closed:
+                # Not later than in an hour: the wall clock may be set meanwhile.
+                wait = min(max((utc_ms(done.waiting) - now) / 1000, 0.0) + 0.01, _ERASURE_POLL_SECONDS)
+                self._erasure_timer = threading.Timer(wait, self._erase_in_time)
+                self._erasure_timer.daemon = True
+                self._erasure_timer.start()
+            return done
+
+    def _erase_in_time(self) -> None:
+        try:
+            self.complete_erasures()
+        except ApostilleError:
+            return  # the next keeper tries again, and says why it can't; an audit shows that it is overdue
+
     def publish(self) -> SignedCheckpoint | None:
         """Publish now and return the newest checkpoint."""
         return self._publisher.publish_now()
@@ -267,6 +321,10 @@ class Keeper:
 
     def close(self) -> None:
         """Commit what waits, publish it, release the store."""
+        with self._erasing:
+            self._is_closed = True
+            if self._erasure_timer is not None:
+                self._erasure_timer.cancel()
         try:
             self._sequencer.close()
             self._publisher.close()

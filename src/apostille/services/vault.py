@@ -48,7 +48,7 @@ def open_record(vault: Vault, record: Record, digests: dict[str, bytes]) -> dict
         digests: Subject name to digest, of the *verified* statement.
 
     Returns:
-        Subject name to opening; ``None`` where this vault has not the unit's key.
+        Subject name to opening, without those that were destroyed; ``None`` where this vault has not the unit's key.
 
     Raises:
         DigestMismatchError: An opening was altered.
@@ -62,6 +62,8 @@ def open_record(vault: Vault, record: Record, digests: dict[str, bytes]) -> dict
         digest = digests.get(opening.name)
         if digest is None:
             raise DigestMismatchError(f"there is an opening {opening.name[:32]!r} that the statement does not name")
+        if not opening.ciphertext:
+            continue
         content = sealing.unseal(dek, place, digest, opening.ciphertext)
         if sha256(content) != digest:
             raise DigestMismatchError(f"the opening {opening.name!r} has not the digest that the statement names")

@@ -3,6 +3,7 @@
 apostille.toml   format and origin; optional tables [gateway] and [clients]
 store.sqlite     the database               keys/   private keys, unit keys
 keeper.lock      held by the keeper         log/    published tiles and checkpoint
+init.unfinished  only while ``init`` is at work, or was interrupted
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ class StoreFolder:
     def lock(self) -> Path:
         """Held by the keeper."""
         return self.path / "keeper.lock"
+
+    @property
+    def unfinished(self) -> Path:
+        """There from the first to the last step of ``init``: what lies beside it was never used."""
+        return self.path / "init.unfinished"
 
     @property
     def log(self) -> Path:

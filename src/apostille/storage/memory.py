@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from apostille.core import predicates
 from apostille.core.tree import EMPTY, Growth, Head
 from apostille.errors import ConflictError, NotFoundError, VerificationError
-from apostille.ports import Record, SignedCheckpoint
+from apostille.ports import ERASURE_MARK, Record, SealedOpening, SignedCheckpoint
 
 
 class MemoryStore:
@@ -89,6 +90,23 @@ class MemoryStore:
     def runs(self) -> list[bytes]:
         """Return the ids of all runs, in order of their first statement."""
         return list(dict.fromkeys(record.run for record in self._records if record.run is not None))
+
+    def unit_indexes(self, unit: bytes) -> list[int]:
+        """Return the indexes of the leaves that an erasure unit wraps."""
+        return [i for i, record in enumerate(self._records) if record.unit == unit]
+
+    def erasures(self) -> list[int]:
+        """Return the indexes of the leaves that look like erasure statements."""
+        return [i for i, record in enumerate(self._records) if ERASURE_MARK in record.statement]
+
+    def destroy(self, openings: Mapping[int, Collection[str]]) -> None:
+        """Forget openings."""
+        with self._lock:
+            for index, names in openings.items():
+                record = self._records[index]
+                kept = tuple(SealedOpening(o.name, b"") if o.name in names else o for o in record.openings)
+                key = record.wrapped_key if any(o.ciphertext for o in kept) else None
+                self._records[index] = replace(record, openings=kept, wrapped_key=key)
 
     def commit(self, expected: Head, records: Sequence[Record], growth: Growth) -> None:
         """Append records by compare-and-swap on the head."""

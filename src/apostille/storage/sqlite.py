@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from apostille.errors import (
     UnsupportedVersionError,
     VerificationError,
 )
-from apostille.ports import Record, SealedOpening, SignedCheckpoint
+from apostille.ports import ERASURE_MARK, Record, SealedOpening, SignedCheckpoint
 
 SCHEMA = 1
 MINIMUM_SQLITE = (3, 54)
@@ -235,6 +235,48 @@ class SqliteStore:
         """Return the ids of all runs, in order of their first statement."""
         sql = "SELECT run, min(idx) AS first FROM leaf WHERE run IS NOT NULL GROUP BY run ORDER BY first"
         return [_typed(row, bytes, int)[0] for row in self._all(sql)]
+
+    def unit_indexes(self, unit: bytes) -> list[int]:
+        """Return the indexes of the leaves that an erasure unit wraps. It reads the whole table: erasures are rare."""
+        return [_typed(row, int)[0] for row in self._all("SELECT idx FROM leaf WHERE unit = ? ORDER BY idx", (unit,))]
+
+    def erasures(self) -> list[int]:
+        """Return the indexes of the leaves that look like erasure statements."""
+        rows = self._all("SELECT idx FROM leaf WHERE instr(statement, ?) > 0 ORDER BY idx", (ERASURE_MARK,))
+        return [_typed(row, int)[0] for row in rows]
+
+    def destroy(self, openings: Mapping[int, Collection[str]]) -> None:
+        """Overwrite openings: in the tables, in free pages (``secure_delete``), and then in the WAL, which is emptied."""
+        if not openings:
+            return
+        with self._lock:
+            try:
+                self._db.execute("PRAGMA secure_delete = ON")
+                self._db.execute("BEGIN IMMEDIATE")
+            except apsw.Error as error:
+                raise StorageUnavailableError(f"the store can't be written: {error}") from error
+            try:
+                for index, names in openings.items():
+                    # An empty ciphertext keeps its place: the nonces of the others count by places.
+                    rows = [(index, name) for name in sorted(names)]
+                    self._db.executemany("UPDATE opening SET ciphertext = x'' WHERE idx = ? AND name = ?", rows)
+                    left = "SELECT 1 FROM opening WHERE idx = ?1 AND length(ciphertext) > 0"
+                    self._db.execute(f"UPDATE leaf SET wrapped_key = NULL WHERE idx = ?1 AND NOT EXISTS ({left})", (index,))  # noqa: S608
+            except apsw.Error as error:
+                self._roll_back()
+                raise StorageUnavailableError(f"the store can't be written, nothing was destroyed: {error}") from error
+            self._commit()
+            self._empty_wal()
+
+    def _empty_wal(self) -> None:
+        try:
+            busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
+        except apsw.Error as error:
+            raise StorageUnavailableError(f"the write-ahead log can't be emptied: {error}") from error
+        if busy:
+            raise StorageUnavailableError(
+                "the openings are destroyed, but a reader keeps older pages in the write-ahead log; they go when it has ended"
+            )
 
     def commit(self, expected: Head, records: Sequence[Record], growth: Growth) -> None:
         """Append records by compare-and-swap on the head, in one durable transaction."""

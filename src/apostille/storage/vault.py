@@ -1,6 +1,10 @@
 """Keys of erasure units in a file beside the database, never in it: a line ``<unit, 32 hex> <epoch> <b64 key>`` each.
 
-A key is appended and synced before anything is sealed under it. Destroying a line erases all that the unit's key wraps.
+A key is appended and synced before anything is sealed under it. Destroying a line erases all that the unit's key wraps: the key
+is overwritten with zeros where it stands, synced, and then the file is replaced by one without the line.
+
+What happens if we crash: a line whose key is all zeros is one that was destroyed, it is passed over. A key that was overwritten
+in part is another key; whoever completes the erasure destroys it again.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from apostille.storage import files
 
 _LIMIT = 2**32  # some fifty million runs
 _FIELDS = 3
+_GONE = bytes(sealing.KEY_BYTES)  # no random key is this one
 _SPEC = "unit keys"
 
 
@@ -49,13 +54,15 @@ class FileVault:
     def _load(self) -> None:
         data = files.read_file(self._path, limit=_LIMIT) or b""
         whole, _, last = data.rpartition(b"\n")
-        keys = dict(_read_row(row) for row in whole.split(b"\n")) if whole else {}
+        rows = (_read_row(row) for row in whole.split(b"\n")) if whole else ()
+        keys = {unit: key for unit, key in rows if key != _GONE}
         self._seen_bytes = self._good_bytes = len(data)
         self._starts_clean = not last
         if last:
             try:
                 unit, key = _read_row(last)  # only its line end is missing, as after an editor: it is a key like the others
-                keys[unit] = key
+                if key != _GONE:
+                    keys[unit] = key
             except MalformedError:
                 # What a crash left of a line is cut off before the next one is written: it must not become one of its own.
                 self._good_bytes -= len(last)
@@ -106,6 +113,42 @@ class FileVault:
         except OSError as error:
             raise StorageUnavailableError(f"a unit key can't be written: {error.strerror}") from error
 
+    def destroy(self, unit: bytes) -> bool:
+        """Destroy a unit's key: overwrite it where it stands, then write the file without its line.
+
+        Raises:
+            StorageUnavailableError: It can't be written; the key may be gone already, and goes when this is asked again.
+        """
+        with self._lock:
+            self._is_writer = True
+            data = files.read_file(self._path, limit=_LIMIT) or b""
+            mark = unit.hex().encode() + b" "
+            rows = data.split(b"\n")
+            if not any(row.startswith(mark) for row in rows):
+                return self._keys.pop(unit, None) is not None
+            try:
+                self._overwrite(rows, mark)
+            except OSError as error:
+                raise StorageUnavailableError(f"a unit key can't be destroyed: {error.strerror}") from error
+            files.replace_file(self._path, b"\n".join(row for row in rows if not row.startswith(mark)))
+            self._keys.pop(unit, None)
+            self._load()
+            return True
+
+    def _overwrite(self, rows: list[bytes], mark: bytes) -> None:
+        nothing = strict.base64_text(_GONE).encode()
+        handle = os.open(self._path, os.O_WRONLY)
+        try:
+            at = 0
+            for row in rows:
+                if row.startswith(mark):
+                    length = min(len(nothing), len(row) - len(mark))
+                    os.pwrite(handle, nothing[-length:] if length else b"", at + len(row) - length)
+                at += len(row) + 1
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
 
 class MemoryVault:
     """Unit keys in memory, for tests and dry runs."""
@@ -123,3 +166,7 @@ class MemoryVault:
         if unit not in self._keys:
             self._keys[unit] = self._token(sealing.KEY_BYTES)
         return self._keys[unit]
+
+    def destroy(self, unit: bytes) -> bool:
+        """Forget a unit's key."""
+        return self._keys.pop(unit, None) is not None

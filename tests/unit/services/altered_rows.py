@@ -82,8 +82,13 @@ ALTERED: dict[str, tuple[Callable[[World], None], str, int]] = {
         SAID,
     ),
     "ciphertext cut": (
-        lambda w: alter(w, SAID, openings=opening(w, SAID, 1, ciphertext=b"")),
+        lambda w: alter(w, SAID, openings=opening(w, SAID, 1, ciphertext=b"cut")),
         "sealed opening does not decrypt",
+        SAID,
+    ),
+    "ciphertext emptied, as by an erasure": (
+        lambda w: alter(w, SAID, openings=opening(w, SAID, 1, ciphertext=b"")),
+        "openings are missing that no erasure names",
         SAID,
     ),
     "another's openings": (lambda w: alter(w, SAID, openings=row(w, SAID_TOO).openings), "sealed opening does not decrypt", SAID),

@@ -11,6 +11,7 @@ import stat
 
 import pytest
 
+from apostille.core import strict
 from apostille.errors import MalformedError, StorageUnavailableError
 from apostille.storage import files
 from apostille.storage import vault as module
@@ -199,3 +200,48 @@ def test_a_large_file(make, path):
     vault = make()
     assert vault.key(units[-1]) == units[-1] * 2
     assert files.read_file(path, limit=2**22) is not None
+
+
+# --- destroying a key
+
+
+def test_a_destroyed_key_is_in_no_file_and_the_others_are(tmp_path):
+    vault = FileVault(tmp_path / "units", os.urandom)
+    keys = {unit: vault.ensure(unit) for unit in (b"a" * 16, b"b" * 16, b"c" * 16)}
+    assert vault.destroy(b"b" * 16)
+    assert not vault.destroy(b"b" * 16)
+    for reader in (vault, FileVault(tmp_path / "units", os.urandom)):
+        assert [reader.key(unit) for unit in keys] == [keys[b"a" * 16], None, keys[b"c" * 16]]
+    text = (tmp_path / "units").read_bytes()
+    assert b"b".hex().encode() * 16 not in text
+    assert strict.base64_text(keys[b"b" * 16]).encode() not in text
+    assert (tmp_path / "units").stat().st_mode & 0o777 == 0o600
+    # And the file goes on.
+    vault.ensure(b"d" * 16)
+    assert FileVault(tmp_path / "units", os.urandom).key(b"d" * 16) == vault.key(b"d" * 16)
+
+
+def test_the_old_file_is_overwritten_before_it_is_replaced(tmp_path):
+    """Whoever holds the old file open, or finds its blocks, finds no key there."""
+    vault = FileVault(tmp_path / "units", os.urandom)
+    key = vault.ensure(b"a" * 16)
+    with (tmp_path / "units").open("rb") as old:
+        vault.destroy(b"a" * 16)
+        assert strict.base64_text(key).encode() not in old.read()
+
+
+def test_a_crash_before_the_file_is_replaced_leaves_no_key(tmp_path, monkeypatch):
+    vault = FileVault(tmp_path / "units", os.urandom)
+    keys = {unit: vault.ensure(unit) for unit in (b"a" * 16, b"b" * 16)}
+
+    def crash(*_args, **_options):
+        raise StorageUnavailableError("planted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("apostille.storage.vault.files.replace_file", crash)
+        with pytest.raises(StorageUnavailableError):
+            vault.destroy(b"a" * 16)
+    again = FileVault(tmp_path / "units", os.urandom)
+    assert [again.key(unit) for unit in keys] == [None, keys[b"b" * 16]]
+    assert again.destroy(b"a" * 16), "its line is still there"
+    assert b"61" * 16 not in (tmp_path / "units").read_bytes()

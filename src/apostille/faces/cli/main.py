@@ -37,7 +37,9 @@ app = typer.Typer(
 )
 log_app = typer.Typer(help="The log itself: size, proofs, export.", no_args_is_help=True)
 trust_app = typer.Typer(help="Which logs and witnesses this user believes.", no_args_is_help=True)
+keys_app = typer.Typer(help="Keys that the root certifies.", no_args_is_help=True)
 app.add_typer(log_app, name="log")
+app.add_typer(keys_app, name="keys")
 app.add_typer(trust_app, name="trust")
 _terminal = Terminal()
 
@@ -174,6 +176,49 @@ def clean(
     from apostille.faces.cli.clean import clean as clean_file
 
     raise typer.Exit(clean_file(_terminal, file, profile=profile, media_type=media_type, findings_file=findings))
+
+
+@app.command()
+def erase(
+    run: Annotated[str | None, typer.Option("--run", help="Erase all of a closed run.")] = None,
+    index: Annotated[int | None, typer.Option(help="Erase one leaf, or some of its openings.", min=0)] = None,
+    opening: Annotated[list[str] | None, typer.Option(help="With --index: raw, canonical, attributes, ..; else all.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="key: destroy the unit's key (runs); row: overwrite the ciphertext (single leaves).")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="For people; it can be erased itself, so name nobody.")] = "unspecified",
+    effective_at: Annotated[str | None, typer.Option(help="Destroy at this UTC time instead of now.")] = None,
+    erasure_key: Annotated[Path | None, typer.Option(help="The erasure key; else keys/erasure.pem of the store.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Destroy content by a statement of the erasure key: statements and proofs stay, and say so from then on."""
+    from apostille.faces.cli.erase import erase as destroy
+
+    code = destroy(
+        _terminal,
+        run=run,
+        index=index,
+        names=opening or [],
+        method=method,
+        reason=reason,
+        effective_at=effective_at,
+        key_file=erasure_key,
+        is_agreed=yes,
+    )
+    raise typer.Exit(code)
+
+
+@keys_app.command("certify-erasure")
+def keys_certify_erasure(
+    root_key: Annotated[Path, typer.Option(help="The root key, from where it is kept.")],
+    erasure_key: Annotated[
+        Path | None, typer.Option(help="The key to certify; else keys/erasure.pem, made if it is not there.")
+    ] = None,
+) -> None:
+    """Let the root certify the key that signs erasures, in a store that was made without one."""
+    from apostille.faces.cli.erase import certify_erasure_key
+
+    raise typer.Exit(certify_erasure_key(_terminal, root_key, erasure_key))
 
 
 @log_app.command("info")

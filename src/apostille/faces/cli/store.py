@@ -37,10 +37,14 @@ def init(terminal: Terminal, origin: str) -> int:
     """Make a store and pin its log for this user."""
     folder = terminal.folder
     wiring.load_policy()  # a trust file that can't be read can't take the new log: better said before there is one
-    signer = wiring.init_store(folder, origin_base=origin)
+    is_continued = folder.unfinished.exists()
+    signer = wiring.init_store(folder, origin_base=origin, is_finished=False)
     pin_own_log(signer.vkeys)
-    keeper = wiring.open_keeper(folder)
+    keeper = wiring.open_keeper(folder, is_new=True)
     keeper.close()  # publishes the first checkpoint
+    wiring.finish_init(folder)
+    if is_continued:
+        terminal.say("An earlier init was interrupted here; this one has completed it.")
     vkey = note.format_vkey(signer.vkeys[0])
     terminal.document(
         {"store": str(folder.path), "origin": signer.origin, "vkey": vkey, "trust_file": str(wiring.known_logs_path())}
@@ -49,7 +53,8 @@ def init(terminal: Terminal, origin: str) -> int:
     terminal.show(f"log      {plain(signer.origin)}")
     terminal.show(f"vkey     {plain(vkey)}")
     terminal.say(f"This log is pinned in {plain(wiring.known_logs_path())}. Others pin it with: apostille trust add VKEY")
-    terminal.say(f"Take {plain(folder.key('root.pem'))} and root-next.pem offline now: daily work needs neither.")
+    offline = ", ".join(str(folder.key(name)) for name in ("root.pem", "root-next.pem", wiring.ERASURE_KEY))
+    terminal.say(f"Take these keys offline now, daily work needs none of them: {plain(offline, limit=2000)}")
     terminal.say(_PROMISES)
     return 0
 

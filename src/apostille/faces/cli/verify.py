@@ -17,6 +17,7 @@ from apostille.faces.cli.terminal import Terminal, is_file, is_folder, plain, re
 from apostille.faces.cli.verdict import print_verdict
 from apostille.services.attester import utc_text
 from apostille.services.auditor import compare_head, examine_run, examine_store
+from apostille.services.erasure import Erasure, erasures
 from apostille.services.examination import Examination
 from apostille.services.keeper import MAX_MERGE_DELAY_SECONDS
 from apostille.services.receipts import build_receipt
@@ -24,6 +25,7 @@ from apostille.services.verifier import HEAD_NOT_COMPARED, VerifiedReceipt, exam
 from apostille.storage.tiles import TileFolder
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
+CONTENT_STEP = 9
 _RECEIPT_SUFFIX = ".receipt.json"
 
 
@@ -66,9 +68,36 @@ def _verify_receipt(terminal: Terminal, target: str, policy: Policy, artifact: s
         data = _published_form(examination, data, policy, Path(log))
     overdue_before = utc_text(int((wiring.posix_seconds() - MAX_MERGE_DELAY_SECONDS) * 1000))
     receipt = examine_receipt(examination, data, policy, artifact=content, overdue_before=overdue_before)
+    is_erased = False
     if receipt is not None and log is not None:
         _compare(examination, receipt, policy, Path(log))
-    return print_verdict(terminal, target, examination, receipt=receipt)
+        is_erased = _look_for_erasures(examination, receipt, Path(log))
+    return print_verdict(terminal, target, examination, receipt=receipt, is_erased=is_erased)
+
+
+def _look_for_erasures(examination: Examination, receipt: VerifiedReceipt, log: Path) -> bool:
+    """Say which statements of the store have erased what the receipt is about; tell whether that is why there is no content."""
+    folder = wiring.StoreFolder(log)
+    if examination.altered or examination.malformed or not is_file(folder.config):
+        return False
+    found: list[Erasure] = []
+    reader = wiring.open_reader(folder)
+    try:
+        with examination.step(11, "erasures that name this output") as step:
+            signed = reader.checkpoint()
+            covered = signed.size if signed is not None else 0
+            named = [e for e in erasures(reader, receipt.checkpoint.log) if e.names(receipt.index, receipt.digest)]
+            found = [e for e in named if e.index < covered]
+            step.detail = ", ".join(f"erased in the store at {e.index}" for e in found) or "none"
+    finally:
+        reader.close()
+    examination.notices += [f"erased in the store at {e.index}, effective {e.effective_at}" for e in found]
+    is_gone = any("canonical" in e.names(receipt.index, receipt.digest) for e in found)
+    if not is_gone or receipt.is_content_compared:
+        return False
+    # The content was destroyed by policy: that it is not compared is no gap in the evidence.
+    examination.missing[:] = [failure for failure in examination.missing if failure.step != CONTENT_STEP]
+    return True
 
 
 def _published_form(examination: Examination, data: bytes, policy: Policy, log: Path) -> bytes:
@@ -156,6 +185,7 @@ def _verify_store(terminal: Terminal, folder: wiring.StoreFolder, policy: Policy
                 heads=wiring.head_memory(),
                 vault=vault,
                 published=published,
+                now=utc_text(int(wiring.posix_seconds() * 1000)),
                 progress=progress,
             )
     except (MalformedError, VerificationError) as error:
@@ -182,6 +212,7 @@ def _verify_run(terminal: Terminal, run: str, policy: Policy) -> int:
             run=run,
             heads=wiring.head_memory(),
             vault=wiring.open_vault(folder),
+            now=utc_text(int(wiring.posix_seconds() * 1000)),
         )
     finally:
         reader.close()

@@ -135,8 +135,8 @@ def test_a_rebuilt_log_is_its_twin_and_says_something_else(folder):
     done = rebuild(folder, lambda index: f"rebuilt {index}")
     after, now, signed = read(folder)
     assert (done.attacker, now.size, signed[-1].size) == ("b", was.size, was.size)
-    assert [before[index] for index in (0, 1)] == [after[index] for index in (0, 1)]
-    for index in range(2, now.size):
+    assert [before[index] for index in (0, 1, 2)] == [after[index] for index in (0, 1, 2)]
+    for index in range(3, now.size):
         old, new = (parse_statement(rows[index].statement) for rows in (before, after))
         assert old.type == new.type
         assert old.predicate["captured_at"] == new.predicate["captured_at"]

@@ -33,7 +33,7 @@ from apostille.services.runs import Run, output_draft
 from apostille.storage.sqlite import SqliteStore
 from apostille.storage.tiles import TileFolder
 
-_KEPT = 2  # genesis and the keeper's certificate: the root has signed them
+_KEPT = 3  # genesis, the keeper's certificate and the erasure key's: the root has signed them
 _TIMEOUT_SECONDS = 30.0
 
 
