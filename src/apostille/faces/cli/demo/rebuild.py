@@ -35,7 +35,7 @@ from apostille.services.runs import Run, output_draft
 from apostille.storage.sqlite import SqliteStore
 from apostille.storage.tiles import TileFolder
 
-_KEPT = 2  # genesis and the keeper's certificate: the root has signed them
+FOUNDED = 2  # entries that found a log: genesis and the keeper's certificate, signed by the root
 _TIMEOUT_SECONDS = 30.0
 
 
@@ -150,7 +150,7 @@ def rebuild(
         folder: The store; no keeper has it open.
         text: Index of a leaf to what it shall have said.
         vault: Unit keys to seal with; by default the store's own, for an attacker who has that file too.
-        is_founded_anew: Make leaves 0 and 1 again too, with the root key: that attacker is root.
+        is_founded_anew: Make the founding entries again too, with the root key: that attacker is root.
 
     Raises:
         ConfigurationError: A kind of statement that this attack does not know.
@@ -175,14 +175,15 @@ def rebuild(
         if is_founded_anew:
             clock.now = SystemClock().now_ms()
             root, later = (keys.StatementKey.from_pem(folder.key(n).read_bytes()) for n in ("root.pem", "root-next.pem"))
-            genesis(parts, root, later)
+            erasure = folder.key("erasure.pem")
+            genesis(parts, root, later, keys.StatementKey.from_pem(erasure.read_bytes()) if erasure.exists() else None)
         else:
-            kept = [old.record(index) for index in range(_KEPT)]
+            kept = [old.record(index) for index in range(FOUNDED)]
             store.commit(EMPTY, kept, append_leaves(EMPTY, [record.leaf_hash for record in kept]))
         keeper = Keeper(parts)
         try:
             forger = _Forger(keeper, clock, text)
-            for index, record in old.records(_KEPT):
+            for index, record in old.records(FOUNDED):
                 forger.say_again(index, record)
         finally:
             keeper.close()
@@ -190,7 +191,7 @@ def rebuild(
     finally:
         old.close()
     _take_place(folder, forged)
-    first = 0 if is_founded_anew else _KEPT
+    first = 0 if is_founded_anew else FOUNDED
     signed = "signed the head with the real log key"
     did = f"rebuilt entries {first} to {size - 1} with other content and fresh keys, and {signed}"
     return Attack("rebuild", ROOT if is_founded_anew else LOG_KEY, did)

@@ -9,12 +9,12 @@ from apostille import wiring
 from apostille.core import note
 from apostille.core.canon import profile_id
 from apostille.errors import ApostilleError
+from apostille.faces.cli.demo.rebuild import FOUNDED
 from apostille.faces.cli.demo.stage import Machine
 from apostille.faces.cli.trust import pin_own_log
 from apostille.services.keeper import Keeper
 from apostille.services.receipts import build_receipt
 
-FOUNDED = 2  # entries that found the log
 RUN = 12  # entries of a run of five answers
 SIZE = FOUNDED + 1 + 2 * RUN  # one key, two runs
 OUTPUT, LATER = FOUNDED + 5, FOUNDED + 7  # outputs of the first run of which receipts were handed out,
