@@ -295,6 +295,18 @@ def demo(
     raise typer.Exit(tell(_terminal, out=out, upstream=upstream, model=model))
 
 
+@app.command()
+def attacks(
+    attacker: Annotated[
+        str | None, typer.Option("--class", help="Only one class: a (database), b (and log key), c (root).")
+    ] = None,
+) -> None:
+    """Attack throw-away stores in every way that the threat model names, and show what each verdict rests on."""
+    from apostille.faces.cli.demo.table import attack_table
+
+    raise typer.Exit(attack_table(_terminal, attacker))
+
+
 def hoist_global_options(words: list[str]) -> list[str]:
     """Bring --store, --json and --quiet to the front, wherever they stand before ``--`` or the command of ``run``.
 

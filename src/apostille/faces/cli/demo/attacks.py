@@ -3,13 +3,16 @@
 | here | class of ``trust.md`` section 3 |
 |---|---|
 | this module | (a) database access, read and write, and the published files; no key at all |
-| ``rebuild`` | (b) the same with the log key, and the keeper's statement key that lies beside it |
+| ``rebuild`` | (b) the same with the log key, and the keeper's statement key that lies beside it; (c) with the root's too |
+| ``forge`` | receipts and logs of an attacker's own, made to look like ours |
+| ``acts`` | attacks in several steps |
+| ``cases`` | the list of all attacks with what must come out |
 
 Each attack comes in grades. The naive one changes what it wants changed. The thorough one makes the store agree with itself
 again: leaf hashes, subtrees, head row, later checkpoints. None of them can sign, so each ends where a signed or remembered head
 begins.
 
-They are here, and not in a test folder, because the demo performs them before the user's eyes.
+They are here, and not in a test folder, because ``apostille demo`` and ``apostille attacks`` perform them before the user's eyes.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from apostille.wiring import StoreFolder
 
 DATABASE = "a"
 LOG_KEY = "b"
+ROOT = "c"
 LAST = 10
 
 
@@ -44,7 +48,7 @@ class Attack:
 
     Attributes:
         name: A word for it.
-        attacker: ``a``: database access. ``b``: the log key too, and the keeper's key.
+        attacker: ``a``: database access. ``b``: the log key too, and the keeper's key. ``c``: root, with all that lies here.
         did: A sentence for people.
     """
 
@@ -215,6 +219,20 @@ def insert_leaf(folder: StoreFolder, index: int | None = None, *, is_thorough: b
             _agree(db)
     more = ", and recomputed every hash and the head" if is_thorough else ""
     return Attack("insert_leaf", DATABASE, f"slipped in an entry of an own key at {place}{more}")
+
+
+def set_columns(folder: StoreFolder, change: str, table: str = "leaf", where: str = "1") -> Attack:
+    """Write columns that no statement holds directly; ``change`` and ``where`` are SQL."""
+    with _database(folder) as db:
+        db.execute(f"UPDATE {table} SET {change} WHERE {where}")  # noqa: S608 - the attacker writes SQL
+    return Attack("set_columns", DATABASE, f"set {change} in {table} where {where}")
+
+
+def forget_checkpoints(folder: StoreFolder, above: int) -> Attack:
+    """Delete the signed checkpoints above a size; the published files stay."""
+    with _database(folder) as db:
+        db.execute("DELETE FROM checkpoint WHERE size > ?", (above,))
+    return Attack("forget_checkpoints", DATABASE, f"deleted every signed head above size {above}")
 
 
 def copy_store(folder: StoreFolder, copy: Path) -> StoreFolder:

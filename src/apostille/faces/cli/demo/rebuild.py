@@ -24,16 +24,18 @@ from apostille.core.checkpoint import Checkpoint
 from apostille.core.statement import Statement, parse_statement
 from apostille.core.tree import EMPTY, append_leaves
 from apostille.errors import ConfigurationError
-from apostille.faces.cli.demo.attacks import LOG_KEY, Attack
+from apostille.faces.cli.demo import attacks
+from apostille.faces.cli.demo.attacks import LOG_KEY, ROOT, Attack
 from apostille.ports import Record, Vault
 from apostille.services.attester import Attester
+from apostille.services.genesis import genesis
 from apostille.services.keeper import KEYS_UNIT, Keeper, KeeperParts
 from apostille.services.publisher import LogSigner
 from apostille.services.runs import Run, output_draft
 from apostille.storage.sqlite import SqliteStore
 from apostille.storage.tiles import TileFolder
 
-_KEPT = 3  # genesis, the keeper's certificate and the erasure key's: the root has signed them
+FOUNDED = 2  # entries that found a log: genesis and the keeper's certificate, signed by the root
 _TIMEOUT_SECONDS = 30.0
 
 
@@ -47,17 +49,19 @@ class _OldClock(SystemClock):
         return self.now
 
 
-class _OwnHeads:
+class OwnHeads:
     """A head memory that begins with nothing."""
 
     def __init__(self) -> None:
         self._head: Checkpoint | None = None
 
     def recall(self, origin: str) -> Checkpoint | None:
+        """Return what was remembered last."""
         del origin
         return self._head
 
     def remember(self, checkpoint: Checkpoint) -> None:
+        """Remember it."""
         self._head = checkpoint
 
 
@@ -118,19 +122,35 @@ class _Forger:
             raise ConfigurationError(f"leaf {index} is of a kind that this attack does not know: {said.type}")
 
 
-def _signer(folder: wiring.StoreFolder) -> LogSigner:
+def stolen_signer(folder: wiring.StoreFolder) -> LogSigner:
     """Take the log's keys out of their files, as anybody who can read them does."""
     first, second = (strict.base64_bytes(folder.key(n).read_text().strip(), spec=n) for n in ("log.ed25519", "log.mldsa44"))
     return LogSigner(folder.origin(), keys.Ed25519Key(first), keys.MlDsa44Key(second))
 
 
-def rebuild(folder: wiring.StoreFolder, text: Callable[[int], str], *, vault: Vault | None = None) -> Attack:
+def sign_again(folder: wiring.StoreFolder) -> Attack:
+    """Sign whatever head the store has now, drop every other signed head, and leave nothing published."""
+    store = SqliteStore(folder.database, read_only=True)
+    head = store.head()
+    store.close()
+    attacks.forget_checkpoints(folder, 0)
+    shutil.rmtree(folder.log, ignore_errors=True)
+    store = SqliteStore(folder.database)
+    store.add_checkpoint(stolen_signer(folder).sign(head))
+    store.close()
+    return Attack("sign_again", LOG_KEY, f"signed a head of size {head.size} with the real log key, and dropped all others")
+
+
+def rebuild(
+    folder: wiring.StoreFolder, text: Callable[[int], str], *, vault: Vault | None = None, is_founded_anew: bool = False
+) -> Attack:
     """Rebuild a log with its real keys: same name, same size, same shape, other content.
 
     Args:
         folder: The store; no keeper has it open.
         text: Index of a leaf to what it shall have said.
         vault: Unit keys to seal with; by default the store's own, for an attacker who has that file too.
+        is_founded_anew: Make the founding entries again too, with the root key: that attacker is root.
 
     Raises:
         ConfigurationError: A kind of statement that this attack does not know.
@@ -141,23 +161,29 @@ def rebuild(folder: wiring.StoreFolder, text: Callable[[int], str], *, vault: Va
     old = SqliteStore(folder.database, read_only=True)
     try:
         store = SqliteStore.create(forged.database)
-        kept = [old.record(index) for index in range(_KEPT)]
-        store.commit(EMPTY, kept, append_leaves(EMPTY, [record.leaf_hash for record in kept]))
         keeper_key = keys.StatementKey.from_pem(folder.key("keeper.pem").read_bytes())
         parts = KeeperParts(
             store,
             vault or wiring.open_vault(folder),
-            _signer(folder),
+            stolen_signer(folder),
             keeper_key,
-            _OwnHeads(),
+            OwnHeads(),
             TileFolder(forged.log),
             clock,
             random,
         )
+        if is_founded_anew:
+            clock.now = SystemClock().now_ms()
+            root, later = (keys.StatementKey.from_pem(folder.key(n).read_bytes()) for n in ("root.pem", "root-next.pem"))
+            erasure = folder.key("erasure.pem")
+            genesis(parts, root, later, keys.StatementKey.from_pem(erasure.read_bytes()) if erasure.exists() else None)
+        else:
+            kept = [old.record(index) for index in range(FOUNDED)]
+            store.commit(EMPTY, kept, append_leaves(EMPTY, [record.leaf_hash for record in kept]))
         keeper = Keeper(parts)
         try:
             forger = _Forger(keeper, clock, text)
-            for index, record in old.records(_KEPT):
+            for index, record in old.records(FOUNDED):
                 forger.say_again(index, record)
         finally:
             keeper.close()
@@ -165,11 +191,10 @@ def rebuild(folder: wiring.StoreFolder, text: Callable[[int], str], *, vault: Va
     finally:
         old.close()
     _take_place(folder, forged)
-    return Attack(
-        "rebuild",
-        LOG_KEY,
-        f"rebuilt entries {_KEPT} to {size - 1} with other content and fresh keys, and signed the head with the real log key",
-    )
+    first = 0 if is_founded_anew else FOUNDED
+    signed = "signed the head with the real log key"
+    did = f"rebuilt entries {first} to {size - 1} with other content and fresh keys, and {signed}"
+    return Attack("rebuild", ROOT if is_founded_anew else LOG_KEY, did)
 
 
 def _take_place(folder: wiring.StoreFolder, forged: wiring.StoreFolder) -> None:
