@@ -81,6 +81,6 @@ def measure(stage: Stage) -> None:
             "µs CPU",
             lambda size=size: growing.append(size),
             ratio=lambda value, _: f"{value / growing.first:.2f} x first",
-            goal=Goal("does not grow", lambda value, _: value <= growing.first * _ALLOWED),
+            goal=Goal(f"does not grow (up to {_ALLOWED} x)", lambda value, _: value <= growing.first * _ALLOWED),
         )
     growing.store.close()

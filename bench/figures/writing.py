@@ -101,6 +101,16 @@ def presigned(stage: Stage, count: int) -> float:
         keeper.close()
 
 
+def disk(stage: Stage, count: int) -> float:
+    """Return the bytes that a closed store has on disk for one output, tiles included."""
+    import apostille
+
+    folder = stage.store()
+    with apostille.open(folder.path) as store:
+        asyncio.run(pour(store, count))
+    return sum(path.stat().st_size for path in Path(folder.path).rglob("*") if path.is_file()) / count
+
+
 def two_processes(stage: Stage, count: int) -> tuple[float, str]:
     """Return outputs a second of two client processes together, with the keeper as a process of its own."""
     command = [sys.executable, "-m", "apostille.faces.cli"]
@@ -176,4 +186,7 @@ def measure(stage: Stage) -> None:
         lambda: sequential(stage, stage.scaled(1_000)),
         ratio=lambda value, r: f"{value * r / 1000:.1f} signatures",
         goal=Goal("0.4 ms", lambda value, _: value <= 0.4),
+    )
+    stage.measure(
+        "disk for one output of 1 KB", "bytes", lambda: disk(stage, stage.scaled(10_000)), note="raw and canonical are both kept"
     )

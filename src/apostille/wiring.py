@@ -23,7 +23,7 @@ from apostille.services.genesis import genesis
 from apostille.services.keeper import Keeper, KeeperParts
 from apostille.services.publisher import LogSigner
 from apostille.storage import files
-from apostille.storage.folder import FORMAT
+from apostille.storage.folder import FORMAT, clock_accepted_before
 from apostille.storage.folder import StoreFolder as StoreFolder  # noqa: PLC0414 - handed on to those who call wiring
 from apostille.storage.heads import FolderHeadMemory
 from apostille.storage.lock import StoreLock
@@ -231,7 +231,9 @@ def _keeper_key(folder: StoreFolder) -> keys.StatementKey:
 
 def _parts(folder: StoreFolder, store: SqliteStore, signer: LogSigner, key: keys.StatementKey) -> KeeperParts:
     random = SystemRandom()
-    return KeeperParts(store, open_vault(folder), signer, key, head_memory(), TileFolder(folder.log), SystemClock(), random)
+    sink = TileFolder(folder.log)
+    accepted = clock_accepted_before(folder)
+    return KeeperParts(store, open_vault(folder), signer, key, head_memory(), sink, SystemClock(), random, accepted)
 
 
 class OwnedKeeper(Keeper):

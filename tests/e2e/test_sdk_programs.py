@@ -80,7 +80,7 @@ def python(home, program: str):
 def test_a_blocking_program(home):
     done = python(home, BLOCKING)
     assert (done.code, done.talk) == (0, "")
-    assert done.text.splitlines() == ["The refund is 42 EUR.", "A-1 4200", "10 UNWITNESSED"]
+    assert done.text.splitlines() == ["The refund is 42 EUR.", "A-1 4200", "11 UNWITNESSED"]
     assert home.run("verify", "answer.md.receipt.json").clear().code == 0
     run = home.ok("--json", "show").json[-1]
     assert (run["agent"], run["statements"], run["outcome"]) == ("claims-agent", 6, "completed")

@@ -276,7 +276,7 @@ def test_an_export_is_made_from_the_store(home):
     (folder.log / "planted").symlink_to("/etc/passwd")
     assert cli._run(["--store", str(folder.path), "--quiet", "log", "export", "--out", str(home / "out")]) == 0
     assert (home / "out" / "log" / "checkpoint").read_bytes() == before
-    assert (home / "out" / "log" / "tile" / "entries" / "000.p" / "2").is_file()
+    assert (home / "out" / "log" / "tile" / "entries" / "000.p" / "3").is_file()
     assert not (home / "out" / "log" / "planted").exists()
 
 

@@ -523,4 +523,7 @@ def _names_any(record: Record, indexes: Sequence[int]) -> bool:
 
 
 def _keys_of(reader: Reader, index: int) -> list[int]:
-    return key_chain(reader, parse_entry(reader.record(index).entry).spki)
+    try:
+        return key_chain(reader, parse_entry(reader.record(index).entry).spki)
+    except MalformedError:
+        return []  # what is wrong with the leaf is found when it is examined

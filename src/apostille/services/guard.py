@@ -14,12 +14,15 @@ from apostille.core.checkpoint import Checkpoint
 from apostille.core.digest import ZERO_HEX, sha256
 from apostille.core.merkle import leaf_hash
 from apostille.core.policy import NO_QUORUM, Policy, open_checkpoint
+from apostille.core.statement import parse_statement
 from apostille.core.tree import root_at
-from apostille.errors import MalformedError, RollbackError, UntrustedError, VerificationError
+from apostille.errors import MalformedError, RollbackError, UnavailableError, UntrustedError, VerificationError
 from apostille.ports import HeadMemory, Reader, Store, TileSink
+from apostille.services.attester import utc_ms
 from apostille.services.auditor import bind
 from apostille.services.receipts import key_chain
 
+MAX_CLOCK_BEHIND_MS = 60_000
 _PAGE = 65_536
 
 
@@ -132,3 +135,28 @@ def certificate_of(store: Reader, spki: bytes, before: int, log: note.VerifierKe
     if found is None or found.spki_digest != sha256(spki):
         raise UntrustedError(f"leaf {before} is signed by no certified key")
     return found
+
+
+def check_clock(store: Reader, now_ms: int, *, accepted_before: int = 0) -> None:
+    """Refuse to go on with a clock that is behind what the log has said already: times would go back, and nobody would see why.
+
+    A step of up to a minute is no reason: leap seconds, and clocks of several processes that differ a little.
+
+    Args:
+        store: The store.
+        now_ms: This machine's time, milliseconds since 1970.
+        accepted_before: Leaves below this index were made while the clock was ahead; their times are not held against it.
+
+    Raises:
+        UnavailableError: The clock is more than a minute behind the newest statement.
+    """
+    size = store.head().size
+    if size <= accepted_before:
+        return
+    said = parse_statement(store.record(size - 1).statement).predicate["captured_at"]
+    behind = utc_ms(said) - now_ms
+    if behind > MAX_CLOCK_BEHIND_MS:
+        raise UnavailableError(
+            f"clock stop: this machine's clock is {behind / 1000:,.0f} s behind the newest statement ({said}); set it right. "
+            f"If it was ahead then and is right now, put this line at the top of apostille.toml: clock_accepted_before = {size}"
+        )

@@ -28,7 +28,7 @@ from apostille.services import publisher as pub
 from apostille.services.attester import Attester, Draft, utc_ms, utc_text
 from apostille.services.auditor import bind
 from apostille.services.erasure import Completed, complete
-from apostille.services.guard import guard
+from apostille.services.guard import check_clock, guard
 from apostille.services.receipts import build_bundle, build_pending, build_receipt
 from apostille.services.recovery import close_runs
 from apostille.services.runs import Run
@@ -53,6 +53,7 @@ class KeeperParts:
     sink: TileSink
     clock: Clock
     random: Random
+    clock_accepted_before: int = 0
 
 
 class Keeper:
@@ -61,6 +62,7 @@ class Keeper:
     Raises:
         RollbackError: The restore guard found the store behind, or inconsistent with, a head that was signed or remembered.
         ConfigurationError: The keeper's key is not certified in this store, or the unit keys are another store's.
+        UnavailableError: The clock is more than a minute behind the newest statement.
     """
 
     def __init__(self, parts: KeeperParts, *, publish_interval_seconds: float = 1.0) -> None:
@@ -68,6 +70,7 @@ class Keeper:
         self._store = parts.store
         self._check_own_keys()
         guard(parts.store, parts.heads, parts.sink, parts.signer.vkeys[0])
+        check_clock(parts.store, parts.clock.now_ms(), accepted_before=parts.clock_accepted_before)
         self._erasing = threading.Lock()
         self._erasure_timer: threading.Timer | None = None
         self._is_closed = False

@@ -1,6 +1,6 @@
 """The folder of a store: where its files lie, and its settings in ``apostille.toml``.
 
-apostille.toml   format and origin; optional tables [gateway] and [clients]
+apostille.toml   format and origin; optional clock_accepted_before, tables [gateway] and [clients]
 store.sqlite     the database               keys/   private keys, unit keys
 keeper.lock      held by the keeper         log/    published tiles and checkpoint
 init.unfinished  only while ``init`` is at work, or was interrupted
@@ -80,6 +80,18 @@ class StoreFolder:
         return str(self.settings()["origin"])
 
 
+def clock_accepted_before(folder: StoreFolder) -> int:
+    """Return below which index the times of statements are not held against this machine's clock; 0 in a new store.
+
+    Raises:
+        ConfigurationError: The setting is not a count of leaves.
+    """
+    found = folder.settings().get("clock_accepted_before", 0) if folder.config.exists() else 0
+    if not isinstance(found, int) or isinstance(found, bool) or found < 0:
+        raise ConfigurationError(f"{folder.config.name}: clock_accepted_before is a count of leaves")
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
     """The ``[gateway]`` and ``[clients]`` tables of ``apostille.toml``.
@@ -108,7 +120,7 @@ def gateway_settings(folder: StoreFolder) -> GatewaySettings:
     if not isinstance(gateway, dict) or not isinstance(clients, dict):
         raise ConfigurationError(f"{folder.config.name}: gateway and clients are tables")
     known = {"upstream", "listen", "upstream_key_env"}
-    unknown = (gateway.keys() - known) | (value.keys() - {"format", "origin", "gateway", "clients"})
+    unknown = (gateway.keys() - known) | (value.keys() - {"format", "origin", "clock_accepted_before", "gateway", "clients"})
     if unknown or not all(isinstance(v, str) for v in (*gateway.values(), *clients.values())):
         shown = [name[:32] for name in sorted(unknown)[:4]]
         raise ConfigurationError(f"{folder.config.name}: unknown settings or not text: {shown}")

@@ -204,7 +204,7 @@ def test_everything_is_published_at_the_end(home):
         for number in range(20):
             run.output(str(number))
     reader = wiring.open_reader(home)
-    assert reader.checkpoint().size == reader.head().size == 2 + 1 + 22
+    assert reader.checkpoint().size == reader.head().size == 3 + 1 + 22
     reader.close()
 
 
@@ -260,7 +260,7 @@ def test_a_tool(store, home):
     assert (call[2]["tool"], call[1]["status"]) == ("refund", "dispatched")
     assert result[0] == "input"
     assert result[3]["raw"] == b'{"paid": 42}'
-    assert result[1]["parents"] == [store.reader.record(4).pae_digest.hex()]
+    assert result[1]["parents"] == [store.reader.record(5).pae_digest.hex()]
     assert audit(store, home) == []
 
 
