@@ -31,10 +31,10 @@ MEMORY = "the head that this machine remembers, outside the store"
 # scene, machine, verdict, exit code, what must be said, what it rests on.
 PROMISED = [
     (4, "recipient", "VERIFIED, UNWITNESSED", 0, "", "the pinned key, and signatures that lead from it to this answer"),
-    (5, "clinic", "NOT VERIFIED", 1, "leaf 10: the signature", "the gateway's signature under the answer, and the signed heads"),
-    (6, "clinic", "NOT VERIFIED", 1, "HALT_ROLLBACK: a head of size 14 is remembered, the first 4 leaves", MEMORY),
-    (6, "clinic", "HALT_ROLLBACK", 1, "a head of size 14 was remembered on this machine: an old copy was restored", MEMORY),
-    (7, "clinic", "NOT VERIFIED", 1, "REWRITE before size 14: history is not the one that this machine remembers", MEMORY),
+    (5, "clinic", "NOT VERIFIED", 1, "leaf 11: the signature", "the gateway's signature under the answer, and the signed heads"),
+    (6, "clinic", "NOT VERIFIED", 1, "HALT_ROLLBACK: a head of size 15 is remembered, the first 5 leaves", MEMORY),
+    (6, "clinic", "HALT_ROLLBACK", 1, "a head of size 15 was remembered on this machine: an old copy was restored", MEMORY),
+    (7, "clinic", "NOT VERIFIED", 1, "REWRITE before size 15: history is not the one that this machine remembers", MEMORY),
     (7, "newcomer", "VERIFIED, UNWITNESSED", 0, "", "the log's key alone, and the attacker has it"),
     (
         7,

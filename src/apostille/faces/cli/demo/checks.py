@@ -13,7 +13,7 @@ from apostille.core import keys, note
 from apostille.errors import ApostilleError
 from apostille.faces import codes
 from apostille.faces.cli.attest import attest_files
-from apostille.faces.cli.demo.site import OUTPUT, Site, say
+from apostille.faces.cli.demo.site import LATER, OUTPUT, Site, say
 from apostille.faces.cli.demo.stage import Recorder
 from apostille.faces.cli.trust import trust_add
 from apostille.faces.cli.verify import verify_targets
@@ -176,7 +176,7 @@ def exchanged(says: str, rests_on: str) -> Check:
     """Verify a receipt beside the output of another."""
 
     def run(site: Site, recorder: Recorder) -> int:
-        other = str(site.inbox / "9.txt")
+        other = str(site.inbox / f"{LATER}.txt")
         return verify_targets(recorder, [str(site.receipt(OUTPUT))], artifact=other, log=None, trust=None)
 
     return Check("verify RECEIPT --artifact OTHER", "recipient", codes.ALTERED, says, rests_on, run)

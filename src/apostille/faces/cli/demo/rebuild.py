@@ -35,7 +35,7 @@ from apostille.services.runs import Run, output_draft
 from apostille.storage.sqlite import SqliteStore
 from apostille.storage.tiles import TileFolder
 
-FOUNDED = 2  # entries that found a log: genesis and the keeper's certificate, signed by the root
+FOUNDED = 3  # entries that found a log: genesis, the keeper's certificate and the erasure key's, signed by the root
 _TIMEOUT_SECONDS = 30.0
 
 
@@ -43,7 +43,7 @@ class _OldClock(SystemClock):
     """Tells the time of whatever is being forged."""
 
     def __init__(self) -> None:
-        self.now = 0
+        self.now = SystemClock().now_ms()
 
     def now_ms(self) -> int:
         return self.now
@@ -173,7 +173,6 @@ def rebuild(
             random,
         )
         if is_founded_anew:
-            clock.now = SystemClock().now_ms()
             root, later = (keys.StatementKey.from_pem(folder.key(n).read_bytes()) for n in ("root.pem", "root-next.pem"))
             erasure = folder.key("erasure.pem")
             genesis(parts, root, later, keys.StatementKey.from_pem(erasure.read_bytes()) if erasure.exists() else None)
