@@ -34,6 +34,8 @@ COMMANDS = [
     ["show"],
     ["clean"],
     ["erase"],
+    ["backup"],
+    ["restore"],
     ["keys"],
     ["keys", "certify-erasure"],
     ["demo"],

@@ -17,6 +17,7 @@ import sys
 PRELOADED = (
     "apostille.faces.cli.main",
     "apostille.faces.cli.attest",
+    "apostille.faces.cli.backup",
     "apostille.faces.cli.clean",
     "apostille.faces.cli.erase",
     "apostille.faces.cli.run",

@@ -30,6 +30,15 @@ def sync_folder(path: Path) -> None:
         os.close(handle)
 
 
+def sync_file(path: Path) -> None:
+    """Make the content of a file durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def make_folder(path: Path, *, mode: int = 0o777) -> None:
     """Make a folder, and those above it, where they are not there yet.
 

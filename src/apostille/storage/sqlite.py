@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from apostille.errors import (
     VerificationError,
 )
 from apostille.ports import ERASURE_MARK, Record, SealedOpening, SignedCheckpoint
+from apostille.storage import files
 
 SCHEMA = 1
 MINIMUM_SQLITE = (3, 54)
@@ -41,6 +43,7 @@ _SPEC = "store"
 _PAGE = 512
 _SCHEMA_ROWS = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"
 _FEW = 16
+_COPY_PAGES = 1024
 _LEAF = "leaf_hash, entry, statement, pae_digest, unit, wrapped_key, run, certifies, receipt_id"
 _KINDS = (*[bytes] * 5, *[bytes | None] * 4)
 
@@ -339,6 +342,40 @@ class SqliteStore:
             self._commit()
         if row and row[0][0] != checkpoint.root_hash:
             raise ConflictError(f"size {checkpoint.size} was signed with another root")
+
+    def copy_to(self, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
+        """Copy the store into a new file as it is at one moment, beside a keeper at work.
+
+        Args:
+            path: The file; there must be none yet.
+            progress: Called with pages done and pages in all.
+
+        Raises:
+            StorageUnavailableError: It can't be written.
+        """
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, files.PRIVATE_FILE))
+            with self._lock:
+                # One read transaction around all of it: else the copy would begin again with each commit of the keeper.
+                self._db.execute("BEGIN")
+                try:
+                    self._db.execute("SELECT size FROM head").fetchall()
+                    made = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+                    try:
+                        with made.backup("main", self._db, "main") as copy:
+                            while not copy.done:
+                                copy.step(_COPY_PAGES)
+                                if progress is not None:
+                                    progress(copy.page_count - copy.remaining, copy.page_count)
+                    finally:
+                        made.close()
+                finally:
+                    self._roll_back()
+            files.sync_file(path)
+        except apsw.Error as error:
+            raise _translate(error, path) from error
+        except OSError as error:
+            raise StorageUnavailableError(f"{path.name} can't be written: {error.strerror}") from error
 
     def close(self) -> None:
         """Close the file."""

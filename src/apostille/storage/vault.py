@@ -93,6 +93,15 @@ class FileVault:
                 self._keys[unit] = found
             return found
 
+    def adopt(self, unit: bytes, key: bytes) -> bool:
+        """Take a unit's key from another copy of the store; return whether this is the unit's key here now."""
+        with self._lock:
+            found = self._keys.get(unit)
+            if found is None:
+                self._append(f"{unit.hex()} 0 {strict.base64_text(key)}\n".encode())
+                self._keys[unit] = found = key
+            return found == key
+
     def _append(self, row: bytes) -> None:
         self._is_writer = True
         if not self._starts_clean:

@@ -208,6 +208,33 @@ def erase(
     raise typer.Exit(code)
 
 
+@app.command()
+def backup(
+    out: Annotated[Path, typer.Option(help="Folder to make, or a file that ends in .tar.")],
+    with_keys: Annotated[
+        bool, typer.Option("--with-keys", help="Copy the private keys too: whoever gets the copy can then sign as this log.")
+    ] = False,
+) -> None:
+    """Copy the store as it is at one moment, beside a keeper at work: database, unit keys, settings, and a manifest."""
+    from apostille.faces.cli.backup import backup as copy
+
+    raise typer.Exit(copy(_terminal, out, with_keys=with_keys))
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(help="A backup: folder or .tar file.", show_default=False)],
+    log: Annotated[Path | None, typer.Option(help="Compare with published heads too: a store or published tiles.")] = None,
+    entries_from: Annotated[
+        Path | None, typer.Option(help="Take the leaves that the backup lacks from another copy of the store, or an export.")
+    ] = None,
+) -> None:
+    """Put a backup in place as the store of this call. It goes on only if it is not behind what was signed or remembered."""
+    from apostille.faces.cli.backup import restore as put_back
+
+    raise typer.Exit(put_back(_terminal, source, log=log, entries_from=entries_from))
+
+
 @keys_app.command("certify-erasure")
 def keys_certify_erasure(
     root_key: Annotated[Path, typer.Option(help="The root key, from where it is kept.")],

@@ -139,7 +139,7 @@ def _compare(examination: Examination, receipt: VerifiedReceipt, policy: Policy,
     with examination.step(10, "the log that is shown continues the receipt's checkpoint and the remembered head") as step:
         mine = receipt.checkpoint.checkpoint
         known = wiring.head_memory().recall(mine.origin)  # first: a keeper at work remembers what it has signed
-        note, read = _open_log(log)
+        note, read = open_log(log)
         shown = open_checkpoint(note, policy).checkpoint
         if shown.origin != mine.origin:
             raise PolicyError(f"the log shown is {shown.origin}, the receipt is of {mine.origin}")
@@ -151,7 +151,7 @@ def _compare(examination: Examination, receipt: VerifiedReceipt, policy: Policy,
         examination.notices.remove(HEAD_NOT_COMPARED)
 
 
-def _open_log(log: Path) -> tuple[bytes, HashReader]:
+def open_log(log: Path) -> tuple[bytes, HashReader]:
     """Open a store, or a folder of published tiles."""
     folder = wiring.StoreFolder(log)
     if is_file(folder.config):
