@@ -48,6 +48,7 @@ COMMANDS = [
     ["trust", "add"],
     ["trust", "list"],
     ["trust", "remove"],
+    ["attacks"],
 ]
 RECEIPT = "answer.txt.receipt.json"
 
