@@ -40,13 +40,16 @@ def sync_file(path: Path) -> None:
 
 
 def make_folder(path: Path, *, mode: int = 0o777) -> None:
-    """Make a folder, and those above it, where they are not there yet.
+    """Make a folder, and those above it, where they are not there yet; their names survive a power loss.
 
     Raises:
         StorageUnavailableError: It can't be made.
     """
     try:
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True, mode=mode)
+        for made in reversed(missing):
+            sync_folder(made.parent)  # else a file in it that was synced could be gone with it
     except OSError as error:
         raise StorageUnavailableError(f"{path} can't be made: {error.strerror}") from error
 

@@ -378,9 +378,16 @@ class SqliteStore:
             raise StorageUnavailableError(f"{path.name} can't be written: {error.strerror}") from error
 
     def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
+        """Close the file.
+
+        Raises:
+            StorageUnavailableError: It could not be tidied up; what was committed is committed.
+        """
+        try:
+            with self._lock:
+                self._db.close()
+        except apsw.Error as error:
+            raise _translate(error, self._path) from error
 
 
 def _open(path: Path, *, read_only: bool) -> tuple[apsw.Connection, Any]:
