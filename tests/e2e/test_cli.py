@@ -33,6 +33,7 @@ COMMANDS = [
     ["verify"],
     ["show"],
     ["clean"],
+    ["attacks"],
     ["erase"],
     ["backup"],
     ["restore"],
