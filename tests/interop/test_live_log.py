@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
 SIZE = 70_000
 # On both sides of the borders of tiles, on all levels, and in the middle of tiles.
-OLDER = (4, 255, 256, 257, 700, 65_535, 65_536, 65_537, 69_999)
+OLDER = (5, 255, 256, 257, 700, 65_535, 65_536, 65_537, 69_999)
 # What only an older size needs: hash tile and entry bundle that end where the log ended then.
 OLD_PARTIAL = {
     4: "000.p/4",
@@ -113,7 +113,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLog]:
         keeper = wiring.open_keeper(store, publish_interval_seconds=3600)
         try:
             run = keeper.open_run(agent="bulk")
-            assert run.opened.committed().index == 3
+            assert run.opened.committed().index == 4
             for size in OLDER:
                 last = _grow(run, keeper.head.size, size)
                 last.committed()
@@ -260,7 +260,7 @@ def test_another_history_under_the_logs_own_key_is_refused(live: LiveLog, tmp_pa
         check_log(live.folder, live.vkey, longer)
 
 
-@pytest.mark.parametrize("size", [4, 65_536, SIZE])
+@pytest.mark.parametrize("size", [5, 65_536, SIZE])
 def test_both_lines_of_each_checkpoint(live: LiveLog, size: int) -> None:
     """0x06 by @noble/post-quantum, 0x01 by openssl: the third and fourth implementation."""
     note = live.checkpoint if size == SIZE else live.older(size).read_bytes()
