@@ -49,7 +49,6 @@ COMMANDS = [
     ["trust", "add"],
     ["trust", "list"],
     ["trust", "remove"],
-    ["attacks"],
 ]
 RECEIPT = "answer.txt.receipt.json"
 
