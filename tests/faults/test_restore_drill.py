@@ -139,6 +139,24 @@ def test_a_tail_of_another_history_is_refused(home):
     assert set(home.work.iterdir()) == before
 
 
+def test_a_tail_in_another_order_is_refused(home):
+    """Each leaf is one of the log, only their order is not: the signed root says so, and nothing is put in place."""
+    import apsw
+
+    home.ok("backup", "--out", "backup", "--with-keys")
+    say(home, 3)
+    lose(home)
+    last = signed(home, "lost")[-1] - 1
+    with apsw.Connection(str(home.work / "lost" / "store.sqlite")) as db:
+        for old, new in ((last, -1), (last - 1, last), (-1, last - 1)):
+            db.execute("UPDATE leaf SET idx = ? WHERE idx = ?", (new, old))
+    db.close()
+    before = set(home.work.iterdir())
+    found = home.run("restore", "backup", "--entries-from", "lost").clear()
+    assert (found.code, "does not continue this backup" in found.talk) == (1, True), found.talk
+    assert set(home.work.iterdir()) == before
+
+
 def test_published_heads_are_a_memory_too(home):
     """A new machine, which remembers nothing, is told where the log was published."""
     home.ok("backup", "--out", "backup", "--with-keys")

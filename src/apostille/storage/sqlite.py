@@ -44,6 +44,7 @@ _PAGE = 512
 _SCHEMA_ROWS = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"
 _FEW = 16
 _COPY_PAGES = 1024
+_SECURE = "secure_delete"
 _LEAF = "leaf_hash, entry, statement, pae_digest, unit, wrapped_key, run, certifies, receipt_id"
 _KINDS = (*[bytes] * 5, *[bytes | None] * 4)
 
@@ -129,6 +130,7 @@ class SqliteStore:
             with db:
                 db.execute(_schema())
                 db.execute("INSERT INTO head VALUES (1, 0, ?, ?)", (EMPTY.root_hash, b""))
+                db.execute("INSERT INTO meta VALUES (?, 'on')", (_SECURE,))
             db.close()
         except apsw.Error as error:
             raise _translate(error, path) from error
@@ -254,7 +256,10 @@ class SqliteStore:
             return
         with self._lock:
             try:
-                self._db.execute("PRAGMA secure_delete = ON")
+                if not self._db.execute("SELECT 1 FROM meta WHERE name = ?", (_SECURE,)).fetchall():
+                    # Made before pages were overwritten from the beginning: old bytes may lie anywhere. Once, all is written anew.
+                    self._db.execute("VACUUM")
+                    self._db.execute("INSERT INTO meta VALUES (?, 'on')", (_SECURE,))
                 self._db.execute("BEGIN IMMEDIATE")
             except apsw.Error as error:
                 raise StorageUnavailableError(f"the store can't be written: {error}") from error
@@ -436,4 +441,6 @@ def _prepare(db: apsw.Connection) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
+    # From the first row on: what the tree moves from page to page would else lie about after an erasure.
+    db.execute("PRAGMA secure_delete = ON")
     db.execute("PRAGMA wal_autocheckpoint = 4000")
