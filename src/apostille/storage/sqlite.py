@@ -257,7 +257,7 @@ class SqliteStore:
         with self._lock:
             try:
                 if not self._db.execute("SELECT 1 FROM meta WHERE name = ?", (_SECURE,)).fetchall():
-                    # Made before pages were overwritten from the beginning: old bytes may lie anywhere. Once, all is written anew.
+                    # Made before pages were overwritten from the first row on: old bytes may lie anywhere.
                     self._db.execute("VACUUM")
                     self._db.execute("INSERT INTO meta VALUES (?, 'on')", (_SECURE,))
                 self._db.execute("BEGIN IMMEDIATE")
