@@ -173,7 +173,7 @@ class Reader(Protocol):
         ...
 
     def open_runs(self) -> list[tuple[bytes, int, int]]:
-        """Return id, first and last index of each run whose last statement is no run-close."""
+        """Return id, first and last index of each run with no run-close last; none that a later leaf names."""
         ...
 
     def runs(self) -> list[bytes]:

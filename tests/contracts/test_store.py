@@ -371,3 +371,5 @@ def test_open_runs_are_those_whose_last_statement_is_no_close(store):
     ]
     append(store, records)
     assert store.open_runs() == [(two, 2, 4)]
+    append(store, [record(5, statement=b'{"run":"%s"}' % two.hex().encode())])
+    assert store.open_runs() == [], "a later leaf names the run, though no column says so"

@@ -45,8 +45,10 @@ def _closing(reader: Reader, vault: Vault, keeper: Attester, run: bytes, first: 
         entry, said = bind(reader.record(last))
     except ApostilleError as error:
         raise RollbackError(f"the store was altered or is damaged: leaf {last}: {error}") from error
-    if said.predicate.get("run") != run.hex():
-        return None  # only a column of the store says so, and columns are not signed: nothing is signed because of them
+    # Where only a column of the store says that this is the run's last statement, nothing is signed because of it. A gap names a
+    # run without being in its chain.
+    if said.predicate.get("run") != run.hex() or said.type == predicates.GAP:
+        return None
     seq = said.predicate["seq"] + 1
     fields = {"run": run.hex(), "seq": seq, "previous": entry.pae_digest.hex(), "count": seq + 1, "outcome": "crash"}
     attributes = {**_who(reader, vault, first), "reason": REASON}

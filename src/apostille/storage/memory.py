@@ -76,7 +76,7 @@ class MemoryStore:
         return [i for i, record in enumerate(self._records) if record.run == run]
 
     def open_runs(self) -> list[tuple[bytes, int, int]]:
-        """Return id, first and last index of each run whose last statement is no run-close."""
+        """Return id, first and last index of each run with no run-close last; none that a later leaf names."""
         ends: dict[bytes, tuple[int, int]] = {}
         for index, record in enumerate(self._records):
             if record.run is not None:
@@ -85,6 +85,7 @@ class MemoryStore:
             (run, first, last)
             for run, (first, last) in ends.items()
             if predicates.RUN_CLOSE.encode() not in self._records[last].statement
+            and not any(run.hex().encode() in record.statement for record in self._records[last + 1 :])
         ]
 
     def runs(self) -> list[bytes]:

@@ -228,11 +228,15 @@ class SqliteStore:
         return [_typed(row, int)[0] for row in self._all("SELECT idx FROM leaf WHERE run = ? ORDER BY idx", (run,))]
 
     def open_runs(self) -> list[tuple[bytes, int, int]]:
-        """Return id, first and last index of each run whose last statement is no run-close."""
-        # The type stands in the clear in every statement, and nowhere else can it stand: fields hold no free text.
+        """Return id, first and last index of each run with no run-close last; none that a later leaf names."""
+        # Type and run stand in the clear in every statement, and nowhere else can they stand: fields hold no free text. What
+        # comes after the last row is searched too, since a statement can be hidden by its column, and that is not signed.
         sql = """SELECT ends.run, first, last FROM leaf JOIN
                    (SELECT run, min(idx) AS first, max(idx) AS last FROM leaf WHERE run IS NOT NULL GROUP BY run) AS ends
-                 ON leaf.idx = last WHERE instr(statement, ?) = 0 ORDER BY first"""
+                 ON leaf.idx = last WHERE instr(statement, ?) = 0 AND NOT EXISTS (
+                   SELECT 1 FROM leaf AS later
+                   WHERE later.idx > last AND instr(later.statement, CAST(lower(hex(ends.run)) AS BLOB)) > 0)
+                 ORDER BY first"""
         rows = self._all(sql, (predicates.RUN_CLOSE.encode(),))
         return [(run, first, last) for run, first, last in (_typed(row, bytes, int, int) for row in rows)]
 
