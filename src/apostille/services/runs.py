@@ -298,16 +298,16 @@ def output_draft(
     *,
     profile: str,
     media_type: str,
-    findings: Sequence[Finding],
-    parts: Sequence[Part],
     attributes: Mapping[str, Any],
-    references: Mapping[str, Any],
-    outcome: str | None,
     assurance: str,
     commitment: str,
+    findings: Sequence[Finding] = (),
+    parts: Sequence[Part] = (),
+    references: Mapping[str, Any] | None = None,
+    outcome: str | None = None,
 ) -> Draft:
     """Draft an output statement; a run adds its chain, a single attested file has none."""
-    fields: dict[str, Any] = {"assurance": assurance, "commitment": commitment, "profile": profile, **references}
+    fields: dict[str, Any] = {"assurance": assurance, "commitment": commitment, "profile": profile, **(references or {})}
     if outcome is not None:
         fields["outcome"] = outcome
     described: dict[str, Any] = {**attributes, "media_type": media_type}

@@ -127,10 +127,7 @@ def _attest(
         profile=canonical.profile,
         media_type=media_type,
         findings=canonical.findings,
-        parts=(),
         attributes=who,
-        references={},
-        outcome=None,
         assurance="observed",
         commitment=SALTED if is_salted else PLAIN,
     )

@@ -64,11 +64,7 @@ def perfect_receipt(text: bytes, origin: str | None, signer: LogSigner | None) -
             text,
             profile=profile_id(),
             media_type="text/plain",
-            findings=(),
-            parts=(),
             attributes={"agent": "first"},
-            references={},
-            outcome=None,
             assurance="bound",
             commitment="salted",
         )

@@ -108,11 +108,7 @@ class _Forger:
                 text,
                 profile=profile_id(),
                 media_type="text/plain",
-                findings=(),
-                parts=(),
                 attributes={"agent": "agent"},
-                references={},
-                outcome=None,
                 assurance=fields["assurance"],
                 commitment=fields["commitment"],
             )
