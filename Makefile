@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo install test check lint bench fuzz hammer requirements tables clean help mutants
+.PHONY: demo install test check lint bench bench-peers fuzz hammer mutants requirements clean help
 
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -3
@@ -80,4 +80,4 @@ requirements:
 	  bench/requirements-peers.in -o bench/requirements-peers.txt
 
 clean:
-	rm -rf $(VENV) .venv-fuzz .build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
+	rm -rf $(VENV) .venv-fuzz $(PEERS) .build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
