@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from apostille.core.checkpoint import Checkpoint
+from apostille.core.digest import sha256
+from apostille.core.dsse import pae
 from apostille.core.predicates import ERASURE
 from apostille.core.tree import Growth, Head
 
@@ -43,9 +45,9 @@ class PendingEntry:
         spki: The signer's public key.
         openings: One per subject that has one, in the order of the subjects.
         unit: Erasure unit, 16 bytes; its key wraps the record's.
+        nonce: The statement's own, 16 bytes: the receipt id under which a recipient asks for the receipt.
         run: Run id, 16 bytes, if the statement is one of a run.
         certifies: SHA-256 of the SPKI that a key statement speaks of.
-        receipt_id: Name under which a recipient asks for the receipt, 16 bytes.
     """
 
     statement: bytes
@@ -54,9 +56,9 @@ class PendingEntry:
     spki: bytes
     openings: tuple[OpeningText, ...]
     unit: bytes
+    nonce: bytes
     run: bytes | None = None
     certifies: bytes | None = None
-    receipt_id: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +77,28 @@ class Record:
         entry: Exact leaf bytes.
         leaf_hash: SHA-256(0x00 || entry).
         statement: Exact statement bytes.
-        pae_digest: SHA-256 of the statement's PAE.
+        nonce: The statement's own, 16 bytes.
         unit: Erasure unit, 16 bytes.
         wrapped_key: The record's key under the unit's key; ``None`` once erased.
         openings: Sealed, in the order of the subjects that have one.
         run: Run id, 16 bytes.
         certifies: SHA-256 of the SPKI that a key statement speaks of.
-        receipt_id: 16 bytes.
     """
 
     entry: bytes
     leaf_hash: bytes
     statement: bytes
-    pae_digest: bytes
+    nonce: bytes
     unit: bytes
     wrapped_key: bytes | None
     openings: tuple[SealedOpening, ...]
     run: bytes | None = None
     certifies: bytes | None = None
-    receipt_id: bytes | None = None
+
+    @property
+    def pae_digest(self) -> bytes:
+        """SHA-256 of the statement's PAE. The entry is to have the same: it is for readers to see."""
+        return sha256(pae(self.statement))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +157,14 @@ class Reader(Protocol):
         """Yield leaves in order of their index, from ``start``; a missing one is simply not there."""
         ...
 
+    def entries(self, start: int, count: int) -> Sequence[bytes]:
+        """Return the exact bytes of ``count`` leaves, without anything else of them.
+
+        Raises:
+            VerificationError: Some are not there: the store was altered.
+        """
+        ...
+
     def hashes(self, level: int, start: int, count: int) -> Sequence[bytes]:
         """Return ``count`` stored hashes of a level (0: leaves; L: complete subtrees of 256**L leaves).
 
@@ -161,7 +174,7 @@ class Reader(Protocol):
         ...
 
     def index_of_receipt(self, receipt_id: bytes) -> int | None:
-        """Return the index that a receipt id stands for."""
+        """Return the index of the first statement that has this nonce."""
         ...
 
     def index_of_key(self, spki_digest: bytes) -> int | None:
@@ -206,11 +219,11 @@ class Store(Reader, Protocol):
         """Keep a signed checkpoint; ``ConflictError`` where that size has another root."""
         ...
 
-    def destroy(self, openings: Mapping[int, Collection[str]]) -> None:
+    def destroy(self, wanted: Mapping[int, Collection[str]]) -> None:
         """Overwrite openings, so that no file of the store holds them any more; a leaf's last one takes its record key along.
 
         Args:
-            openings: Index to the names of the openings; what is gone already does not matter.
+            wanted: Index to the names of the openings; what is gone already does not matter.
 
         Raises:
             StorageUnavailableError: Not done, or a reader still holds the old bytes: ask again when it is gone.

@@ -74,15 +74,16 @@ class Attester:
     not_before_ms: int = 0
 
     def attest(
-        self,
-        draft: Draft,
-        *,
-        unit: bytes,
-        run: bytes | None = None,
-        certifies: bytes | None = None,
-        receipt_id: bytes | None = None,
+        self, draft: Draft, *, unit: bytes, run: bytes | None = None, certifies: bytes | None = None, nonce: bytes | None = None
     ) -> PendingEntry:
         """Commit, write and sign one statement.
+
+        Args:
+            draft: What it says.
+            unit: Erasure unit.
+            run: Run id, where it is one of a run.
+            certifies: SHA-256 of the SPKI that a key statement speaks of.
+            nonce: 16 unpredictable bytes, where the receipt id had to be known beforehand.
 
         Raises:
             TooLargeError: The statement would be over 1 MiB.
@@ -119,11 +120,12 @@ class Attester:
             commit(name, content, plain=is_plain)
         subjects += leaves
 
+        nonce = nonce or self.random.token(predicates.ID_BYTES)
         predicate = {
             **draft.fields,
             "captured_at": utc_text(max(self.clock.now_ms(), self.not_before_ms)),
             "key_id": self.key.key_id,
-            "nonce": self.random.token(predicates.ID_BYTES).hex(),
+            "nonce": nonce.hex(),
         }
         # What a reader would refuse is never signed: it could not be taken back.
         names = [name for name, _ in subjects]
@@ -135,5 +137,5 @@ class Attester:
             raise TooLargeError(f"a statement of {len(statement):,} bytes", limit=MAX_STATEMENT_BYTES, spec="statement")
         message = dsse.pae(statement)
         return PendingEntry(
-            statement, sha256(message), self.key.sign(message), self.key.spki, tuple(openings), unit, run, certifies, receipt_id
+            statement, sha256(message), self.key.sign(message), self.key.spki, tuple(openings), unit, nonce, run, certifies
         )

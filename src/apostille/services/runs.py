@@ -87,7 +87,7 @@ class Pending:
 
     def __init__(self, entry: PendingEntry, ticket: Ticket, *, is_salted: bool = True) -> None:
         self.digest = entry.pae_digest
-        self.receipt_id = entry.receipt_id.hex() if entry.receipt_id else ""
+        self.receipt_id = entry.nonce.hex()
         self._ticket = ticket
         kept = ("raw", "findings", "attributes")
         salted = entry.openings if is_salted else ()
@@ -157,7 +157,7 @@ class Run:
         self.opened = self._add(Draft(predicates.RUN_OPEN, fields, {**self._who, **(opening or {})}))
 
     def _add(self, draft: Draft, *, receipt_id: str | None = None, is_last: bool = False) -> Pending:
-        receipt = bytes.fromhex(receipt_id) if receipt_id else self._random.token(predicates.ID_BYTES)
+        nonce = bytes.fromhex(receipt_id) if receipt_id else None
         # The lock is held until the log has the entry: the chain's order is the log's order.
         with self._lock:
             if self._is_closed:
@@ -168,7 +168,7 @@ class Run:
             chained = Draft(
                 draft.type, {**draft.fields, **chain}, draft.attributes, draft.contents, draft.findings, draft.digests
             )
-            entry = self._attester().attest(chained, unit=self._unit, run=self._run, receipt_id=receipt)
+            entry = self._attester().attest(chained, unit=self._unit, run=self._run, nonce=nonce)
             ticket = self._log.submit(entry)
             self._count += 1
             self._previous = entry.pae_digest.hex()

@@ -29,13 +29,12 @@ class Sealer:
             leaf,
             leaf_hash,
             entry.statement,
-            entry.pae_digest,
+            entry.nonce,
             entry.unit,
             sealing.wrap(self.vault.ensure(entry.unit), dek),
             tuple(SealedOpening(o.name, c) for o, c in zip(entry.openings, sealed, strict=True)),
             entry.run,
             entry.certifies,
-            entry.receipt_id,
         )
 
 
