@@ -14,6 +14,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ MINIMUM_SQLITE = (3, 54)
 _SPEC = "store"
 _PAGE = 512
 _FEW = 16
+_ROWS = 64
 _COPY_PAGES = 1024
 _LEAF = "entry, leaf_hash, statement, nonce, unit, wrapped_key, run, certifies"
 _KINDS = (*[bytes] * 5, *[bytes | None] * 3)
@@ -320,15 +322,25 @@ class SqliteStore:
                 self._db.execute("UPDATE head SET size = ?, root = ?, edge = ? WHERE size = ? AND root = ?", swap)
                 if self._db.changes() != 1:
                     raise ConflictError("another writer has moved the head of this store")
-                self._db.executemany("INSERT INTO leaf VALUES (?,?,?,?,?,?,?,?,?)", leaves)
-                self._db.executemany("INSERT INTO opening VALUES (?,?)", sealed)
-                self._db.executemany("INSERT INTO subtree VALUES (?,?,?)", growth.hashes)
+                self._insert("leaf", leaves)
+                self._insert("opening", sealed)
+                self._insert("subtree", growth.hashes)
             except (apsw.Error, ConflictError) as error:
                 self._roll_back()
                 if isinstance(error, apsw.Error):
                     raise StorageUnavailableError(f"the store can't be written, nothing was: {error}") from error
                 raise
             self._commit()
+
+    def _insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
+        # Each step of SQLite gives up the interpreter's lock and must get it back from threads that are signing: so many rows a
+        # step. Few lengths, so that each statement is prepared once.
+        at = 0
+        while at < len(rows):
+            some = rows[at : at + min(_ROWS, 1 << (len(rows) - at).bit_length() - 1)]
+            marks = "(" + ",".join("?" * len(some[0])) + ")"
+            self._db.execute(f"INSERT INTO {table} VALUES {','.join([marks] * len(some))}", tuple(chain.from_iterable(some)))  # noqa: S608
+            at += len(some)
 
     def _roll_back(self) -> None:
         # A full disk may have rolled back by itself already.
