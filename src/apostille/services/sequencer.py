@@ -82,7 +82,7 @@ def _wake(futures: list[asyncio.Future[None]]) -> None:
 class Ticket:
     """A place in a batch. Wait for it, or await it, to learn the index."""
 
-    __slots__ = ("_batch", "_make", "_mutex", "_place", "_record", "entry")
+    __slots__ = ("_batch", "_made", "_make", "_mutex", "_place", "entry")
 
     def __init__(
         self, batch: _Batch, place: int, entry: PendingEntry | UnsignedEntry, make: Callable[[PendingEntry], Record]
@@ -92,12 +92,12 @@ class Ticket:
         self._place = place
         self._make = make
         self._mutex = threading.Lock()
-        self._record: Record | None = None
+        self._made: Record | Exception | None = None
 
     def prepare(self) -> None:
         """Sign and seal on this thread, beside the log at work. Nobody has to: the log does it for those who did not.
 
-        What fails here is left to the log, which then fails for all that wait.
+        What fails here fails in the log, for all that wait; it is not tried again.
         """
         if self.entry is not None:
             with contextlib.suppress(Exception):
@@ -106,16 +106,21 @@ class Ticket:
     def record(self) -> Record:
         """Return the record to store; for the sequencer."""
         with self._mutex:
-            if self._record is None:
+            if self._made is None:
                 if self.entry is None:
                     raise RuntimeError("the entry was committed and is forgotten")
-                self._record = self._make(self.entry.signed())
-            return self._record
+                try:
+                    self._made = self._make(self.entry.signed())
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is final: a sync that failed is not tried again
+                    self._made = error
+            if isinstance(self._made, Exception):
+                raise self._made
+            return self._made
 
     def forget(self) -> None:
         """Let the contents go: the ticket may be kept for as long as a run."""
         with self._mutex:
-            self.entry = self._record = None
+            self.entry = self._made = None
 
     def _index(self) -> int:
         if self._batch.error is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import time
 import warnings
 
 import pytest
@@ -19,7 +21,19 @@ def test_as_many_bytes_as_asked_for(size):
     assert size < 12 or len(set(found)) == 500
 
 
-def test_no_token_twice_in_many_threads():
+def slow_random(urandom):
+    """The system's randomness, with time for others to come in between."""
+
+    def draw(size: int) -> bytes:
+        time.sleep(0.0002)
+        return urandom(size)
+
+    return draw
+
+
+def test_no_token_twice_in_many_threads(monkeypatch):
+    switch = sys.getswitchinterval()
+    monkeypatch.setattr(system.os, "urandom", slow_random(os.urandom))
     found: list[bytes] = []
     gate = threading.Barrier(8)
 
@@ -31,10 +45,12 @@ def test_no_token_twice_in_many_threads():
         found.extend(mine)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
+    sys.setswitchinterval(1e-6)
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    sys.setswitchinterval(switch)
     # Overlapping slices would share bytes without being equal.
     assert len({token[:8] for token in found} | {token[8:] for token in found}) == 2 * len(found) == 48_000
 

@@ -371,8 +371,13 @@ def test_each_is_signed_and_sealed_once(store):
 
 
 def test_a_seal_that_fails_beside_the_log_fails_the_batch_and_stops_the_log(store):
-    def refuse(*_: object) -> Record:
-        raise StorageUnavailableError("the unit's key can't be written")
+    asked: list[object] = []
+
+    def refuse(entry: PendingEntry, leaf: bytes, leaf_hash: bytes) -> Record:
+        asked.append(entry)
+        if len(asked) == 1:
+            raise StorageUnavailableError("the unit's key can't be written")
+        return seal(entry, leaf, leaf_hash)
 
     sequencer = Sequencer(store, refuse, lambda _: None)
     ticket = sequencer.submit(unsigned(0))
@@ -382,6 +387,7 @@ def test_a_seal_that_fails_beside_the_log_fails_the_batch_and_stops_the_log(stor
     with pytest.raises(StorageUnavailableError, match="the log has stopped"):
         sequencer.submit(unsigned(1))
     assert store.count() == 0
+    assert len(asked) == 1, "what failed is not tried again: a second sync may say yes to what the first has lost"
     sequencer.close()
 
 
