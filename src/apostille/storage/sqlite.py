@@ -333,14 +333,11 @@ class SqliteStore:
             self._commit()
 
     def _insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
-        # Each step of SQLite gives up the interpreter's lock and must get it back from threads that are signing: so many rows a
-        # step. Few lengths, so that each statement is prepared once.
-        at = 0
-        while at < len(rows):
-            some = rows[at : at + min(_ROWS, 1 << (len(rows) - at).bit_length() - 1)]
+        # Each step of SQLite gives up the interpreter's lock and must get it back from threads that speak: so many rows a step.
+        for at in range(0, len(rows), _ROWS):
+            some = rows[at : at + _ROWS]
             marks = "(" + ",".join("?" * len(some[0])) + ")"
             self._db.execute(f"INSERT INTO {table} VALUES {','.join([marks] * len(some))}", tuple(chain.from_iterable(some)))  # noqa: S608
-            at += len(some)
 
     def _roll_back(self) -> None:
         # A full disk may have rolled back by itself already.
@@ -422,7 +419,7 @@ class SqliteStore:
 def _open(path: Path, *, read_only: bool) -> tuple[apsw.Connection, int]:
     """Open the file and find its schema number."""
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
-    db = apsw.Connection(str(path), flags=flags)
+    db = apsw.Connection(str(path), flags=flags, statementcachesize=4 * _ROWS)  # an insert for each number of rows
     try:
         db.set_busy_timeout(5000)
         version = schema.find_version(db)
