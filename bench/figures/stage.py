@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from figures.machine import ANSWER, signing_rate
@@ -145,8 +146,8 @@ def collected(keeper: Any, count: int) -> list[Any]:
 
     class Collector:
         def submit(self, entry: Any) -> Any:
-            taken.append(entry)
-            return None
+            taken.append(entry.signed() if hasattr(entry, "signed") else entry)
+            return SimpleNamespace(prepare=lambda: None)
 
     run = keeper.open_run(agent="bench")
     run.opened.committed()

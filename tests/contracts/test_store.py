@@ -80,7 +80,7 @@ def record(number: int, **more) -> Record:
         entry=entry,
         leaf_hash=leaf_hash(entry),
         statement=b"statement %d" % number,
-        pae_digest=number.to_bytes(32, "big"),
+        nonce=number.to_bytes(16, "big"),
         unit=number.to_bytes(16, "big"),
         wrapped_key=number.to_bytes(40, "big"),
         openings=(SealedOpening("raw", b"raw %d" % number), SealedOpening("attributes", b"attributes %d" % number)),
@@ -116,7 +116,7 @@ def test_an_empty_store(store):
 
 
 def test_what_is_committed_is_what_is_read(store):
-    full = record(0, run=b"r" * 16, certifies=b"c" * 32, receipt_id=b"i" * 16)
+    full = record(0, run=b"r" * 16, certifies=b"c" * 32, nonce=b"i" * 16)
     bare = record(1, wrapped_key=None, openings=())
     many = record(2, openings=tuple(SealedOpening(f"part/choice/{i}/text", bytes((i,))) for i in range(40)))
     empty = record(3, openings=(SealedOpening("raw", b""),))
@@ -153,6 +153,17 @@ def test_head_and_hashes_at_tile_borders(store, size):
     for level, start, count in ((0, 0, size + 1), (0, size, 1), (1, len(complete), 1), (2, 0, 1)):
         with pytest.raises(VerificationError, match="missing"):
             store.hashes(level, start, count)
+
+
+def test_entries(store):
+    """Leaf bytes alone, for tiles; where some are not there, no fewer are returned."""
+    records = fill(store, 300)
+    assert list(store.entries(0, 300)) == [r.entry for r in records]
+    assert list(store.entries(255, 2)) == [r.entry for r in records[255:257]]
+    assert list(store.entries(7, 0)) == []
+    for start, count in ((0, 301), (300, 1), (299, 2)):
+        with pytest.raises(VerificationError, match="missing"):
+            store.entries(start, count)
 
 
 def test_one_by_one_over_the_border(store):
@@ -283,9 +294,9 @@ def test_lookups(store):
         store,
         [
             record(0, certifies=b"k" * 32),
-            record(1, run=runs[1], receipt_id=b"1" * 16),
-            record(2, run=runs[0], receipt_id=b"2" * 16),
-            record(3, run=runs[1], receipt_id=b"3" * 16),
+            record(1, run=runs[1], nonce=b"1" * 16),
+            record(2, run=runs[0], nonce=b"2" * 16),
+            record(3, run=runs[1], nonce=b"3" * 16),
             record(4, certifies=b"k" * 32),
             record(5),
         ],
@@ -362,13 +373,7 @@ def test_open_runs_are_those_whose_last_statement_is_no_close(store):
     """First and last index of each; a closed run is none, whatever else of it stands before the close."""
     closing = b'{"predicateType":"urn:apostille:run-close:v1"}'
     one, two = b"1" * 16, b"2" * 16
-    records = [
-        record(0),
-        record(1, run=one),
-        record(2, run=two),
-        record(3, run=one, statement=closing),
-        record(4, run=two),
-    ]
+    records = [record(0), record(1, run=one), record(2, run=two), record(3, run=one, statement=closing), record(4, run=two)]
     append(store, records)
     assert store.open_runs() == [(two, 2, 4)]
     append(store, [record(5, statement=b'{"run":"%s"}' % two.hex().encode())])

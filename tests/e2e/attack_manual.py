@@ -17,7 +17,13 @@ def table() -> str:
     for case in CASES:
         if case.attacker != last:
             last = case.attacker
-            rows += ["", f"## ({last}) {CLASSES[last]}", "", "| attack | checked with | exit | says | rests on |", "|---|---|---|---|---|"]
+            rows += [
+                "",
+                f"## ({last}) {CLASSES[last]}",
+                "",
+                "| attack | checked with | exit | says | rests on |",
+                "|---|---|---|---|---|",
+            ]
         name = case.name
         for check in case.checks:
             says = check.says.format(signed="N").replace("|", " / ")

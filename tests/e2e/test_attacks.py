@@ -91,7 +91,9 @@ def test_without_the_attack_the_promise_does_not_hold(case, site):
     checks.close_quietly(site)
 
 
-NOT_HALTED = [case for case in CASES if case.checks[0].command == "verify STORE" and len(case.checks) == 1 and case.attacker == "a"]
+NOT_HALTED = [
+    case for case in CASES if case.checks[0].command == "verify STORE" and len(case.checks) == 1 and case.attacker == "a"
+]
 
 
 @pytest.mark.parametrize("case", NOT_HALTED, ids=[case.name for case in NOT_HALTED])
@@ -139,7 +141,10 @@ def test_a_fresh_machine_sees_nothing_and_says_unwitnessed(site, template):
     assert found["exit"] == 0
     assert any(line.startswith("UNWITNESSED: no independent witness") for line in found["not_checked"])
     found = ask(site, "newcomer", template.folder.path)
-    assert (found["exit"], found["failures"][0]["message"][: len(f"REWRITE before size {SIZE}")]) == (1, f"REWRITE before size {SIZE}")
+    assert (found["exit"], found["failures"][0]["message"][: len(f"REWRITE before size {SIZE}")]) == (
+        1,
+        f"REWRITE before size {SIZE}",
+    )
 
 
 def test_a_first_look_says_that_nothing_is_remembered(site):

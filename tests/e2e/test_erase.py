@@ -12,6 +12,8 @@ from pathlib import Path
 import apsw
 import pytest
 
+from apostille.storage import openings
+
 pytest_plugins = ("tests.e2e.cli_kit",)
 
 SECRET = b"Patient 4711 has the code XyZZy-PLANTED-0815.\n"
@@ -93,7 +95,8 @@ def test_erasing_again_signs_nothing(secret):
 @pytest.mark.parametrize("names", [(), ("raw", "canonical")])
 def test_a_leaf_is_erased_by_its_rows(secret, names):
     index = secret.ok("--json", "log", "info").json["committed_size"] - 1
-    sealed = [row for (row,) in rows(secret, "SELECT ciphertext FROM opening WHERE idx = ? ORDER BY place", index)]
+    ((packed,),) = rows(secret, "SELECT sealed FROM opening WHERE idx = ?", index)
+    sealed = [opening.ciphertext for opening in openings.unpack(packed)]
     ((wrapped,),) = rows(secret, "SELECT wrapped_key FROM leaf WHERE idx = ?", index)
     assert all(holders(secret.store, row[:24]) for row in (*sealed, wrapped)), "the search itself finds what is there"
     options = [word for name in names for word in ("--opening", name)]

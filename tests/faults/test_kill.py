@@ -64,8 +64,8 @@ def test_killed_at_random_moments(home, monkeypatch):
     for index, receipt_id, digest, content in printed:
         record = reader.record(int(index))
         assert record.pae_digest.hex().encode() == digest
-        assert record.receipt_id.hex().encode() == receipt_id
-        assert reader.index_of_receipt(record.receipt_id) == int(index)
+        assert record.nonce.hex().encode() == receipt_id
+        assert reader.index_of_receipt(record.nonce) == int(index)
         said = parse_statement(record.statement)
         assert open_record(vault, record, dict(said.subjects))["canonical"][32:].hex().encode() == content
     reader.close()

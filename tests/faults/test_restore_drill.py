@@ -100,7 +100,12 @@ def test_the_missing_tail_comes_from_elsewhere(home, source):
     readers = [wiring.open_reader(folder) for folder in folders]
     for index in range(size):
         mine, theirs = (reader.record(index) for reader in readers)
-        assert (mine.entry, mine.statement, mine.run, mine.certifies) == (theirs.entry, theirs.statement, theirs.run, theirs.certifies)
+        assert (mine.entry, mine.statement, mine.run, mine.certifies) == (
+            theirs.entry,
+            theirs.statement,
+            theirs.run,
+            theirs.certifies,
+        )
     for reader in readers:
         reader.close()
     whole = home.run("--json", "verify").clear()

@@ -24,7 +24,13 @@ def _fuzz(name: str, seconds: int) -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(target.seeds):
         (corpus / f"seed-{number}").write_bytes(seed)
-    options = (f"-max_total_time={seconds}", f"-max_len={target.size}", "-timeout=10", "-rss_limit_mb=4096", "-print_final_stats=1")
+    options = (
+        f"-max_total_time={seconds}",
+        f"-max_len={target.size}",
+        "-timeout=10",
+        "-rss_limit_mb=4096",
+        "-print_final_stats=1",
+    )
     atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={corpus}/", str(corpus)], lambda data: _one(target, data))
     atheris.Fuzz()
 

@@ -20,13 +20,30 @@ WORDS: tuple[bytes, ...] = (
     *(b"+", b"-", b"_", b"=", b"==", b"/", b'"', b"\\", b"\\u0061", b"\\ud800", b"\\udc00", b"\\ud83d\\ude00", b",", b":"),
     *(b"{", b"}", b"[", b"]", b"null", b"true", b"1e400", b"-0", b"-0.0", b"1E-7", b"9007199254740993", b"9223372036854775808"),
     *(b"00", b"0", b"9" * 20, b"9" * 5000, b"NaN", b"Infinity", b"\n\n", b"\xe2\x80\x94 ", b"A" * 70, b"x999/", b"[" * 200),
-    *(b'{"a":' * 130, b"quorum none\n", b"group g any w\n", b"data: ", b"data: [DONE]\n\n", b"event: error\n", b"\x30\x82\xff\xff"),
+    *(
+        b'{"a":' * 130,
+        b"quorum none\n",
+        b"group g any w\n",
+        b"data: ",
+        b"data: [DONE]\n\n",
+        b"event: error\n",
+        b"\x30\x82\xff\xff",
+    ),
     *(b"sha256", b'"index"', b'"head"', b"[[", b"]]", b"'''", b'"""', b"1979-05-27T07:32:00Z", b"0x10", b"inf", b"a.b.c = 1\n"),
 )
 _VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 2**31, 2**53 - 1, 2**53, -(2**53), 2**63, 2**64, 1.5, 1e300, "", "0", "a", [], {}, [[]]),
     *("\u200b", "\u202e", "\ud800", "é", "e\u0301", "A" * 5000, "00" * 32, "ab" * 16, "AAAA", "AA==", "2026-11-24T03:00:00.000Z"),
-    *({"sha256": "00" * 32}, [{}], ["a"] * 70, {"index": 1}, "urn:apostille:key:v1", "urn:apostille:output:v1", "genesis", "revoke"),
+    *(
+        {"sha256": "00" * 32},
+        [{}],
+        ["a"] * 70,
+        {"index": 1},
+        "urn:apostille:key:v1",
+        "urn:apostille:output:v1",
+        "genesis",
+        "revoke",
+    ),
 )
 _DEEP = 3
 
@@ -63,7 +80,9 @@ def _large(seed: bytes, size: int, dice: random.Random) -> bytes:
         word = dice.choice((dice.choice(WORDS) or b"a", seed[: dice.randrange(1, 60)] or b"a"))
         return seed[:cut] + (word * (length // len(word) + 1))[:length] + seed[cut:]
     if kind == 3:  # valid UTF-8 of any planes
-        text = "".join(chr(p if not 0xD800 <= p < 0xE000 else 0x41) for p in (dice.choice(_PLANES)(dice) for _ in range(length // 3)))
+        text = "".join(
+            chr(p if not 0xD800 <= p < 0xE000 else 0x41) for p in (dice.choice(_PLANES)(dice) for _ in range(length // 3))
+        )
         return text.encode()
     return (seed * (length // max(1, len(seed)) + 1))[:length]
 
@@ -160,5 +179,7 @@ def _text(value: str, dice: random.Random, level: int) -> Any:
             changed = _bytes(data, (data,), dice) if inner is None else _written(_changed(inner, dice, level + 1), dice)
             return base64.b64encode(changed).decode()
     if kind < 0.85:
-        return _bytes(value.encode("utf-8", "surrogatepass"), (value.encode("utf-8", "surrogatepass"),), dice).decode("utf-8", "replace")
+        return _bytes(value.encode("utf-8", "surrogatepass"), (value.encode("utf-8", "surrogatepass"),), dice).decode(
+            "utf-8", "replace"
+        )
     return dice.choice(_VALUES)

@@ -145,7 +145,14 @@ def write_receipt(value: receipt.Receipt | receipt.PendingReceipt) -> bytes:
     if isinstance(value, receipt.PendingReceipt):
         return evidence.format_pending(value)
     made = evidence.format_bundle(
-        value.bundle.envelope, value.bundle.leaf, value.bundle.index, value.bundle.hashes, value.bundle.note, kit.LOG, bytes(32), 1
+        value.bundle.envelope,
+        value.bundle.leaf,
+        value.bundle.index,
+        value.bundle.hashes,
+        value.bundle.note,
+        kit.LOG,
+        bytes(32),
+        1,
     )
     log_entry = made["verificationMaterial"]["tlogEntries"][0]
     again = value.bundle.redundant
@@ -361,7 +368,9 @@ CLEAN: Errors = (CanonicalizationError, MalformedError)
 TEXTS = (
     "The refund is 42\u200b EUR.\n".encode(),
     "\ufeffa\u202eb\u202c\r\nc\u0301\u0327 \U000e0041\ufe0f\ufe0f e\u0301 \u1100\u1161\u11a8".encode(),
-    ("x\u0301" + "\u0316" * 40 + "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f\u2067\u05d0\u2069").encode(),
+    (
+        "x\u0301" + "\u0316" * 40 + "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f\u2067\u05d0\u2069"
+    ).encode(),
 )
 JSONS = (
     b'{"a":[1,2.5,-0.0,1e21,"\\u00e9\\ud83d\\ude00"],"b":{"\\n":null,"c":true},"z":""}',
@@ -425,7 +434,10 @@ def _check_reading(*, streamed: bool) -> Callable[[bytes, Any], None]:
         again = _rewritten(reading, streamed=streamed)
         # A stream can't say an empty text or list apart from an absent one; everything else must be equal.
         told = [
-            [(c.index, c.content or "", c.refusal or "", tuple(r for r in c.reasoning if r[1]), c.tool_calls, c.finish_reason) for c in x.choices]
+            [
+                (c.index, c.content or "", c.refusal or "", tuple(r for r in c.reasoning if r[1]), c.tool_calls, c.finish_reason)
+                for c in x.choices
+            ]
             for x in (again, reading)
         ]
         told = [[(i, a, b, dict(r), [(t.id, t.name, t.arguments) for t in calls], f) for i, a, b, r, calls, f in x] for x in told]
@@ -550,11 +562,7 @@ OUTER = (
         size=64 * KIB,
     ),
     Target("key chain", _key_chain, (*EXAMPLE.statements[:3], *STATEMENTS), errors=(MalformedError,)),
-    Target(
-        "subjects and fields",
-        _fields,
-        tuple(strict.canonical_json(kit.TYPES[kind][0]) for kind in kit.TYPES),
-    ),
+    Target("subjects and fields", _fields, tuple(strict.canonical_json(kit.TYPES[kind][0]) for kind in kit.TYPES)),
     Target("clean text", _clean("text/plain"), TEXTS, errors=CLEAN, check=_check_text, size=64 * KIB),
     Target("clean text, report", _clean("text/plain", "report"), TEXTS, errors=CLEAN, size=64 * KIB),
     Target("clean markdown", _clean("text/markdown"), TEXTS, errors=CLEAN, size=64 * KIB),
@@ -582,7 +590,13 @@ OUTER = (
     ),
     Target("clean chat answer", _answer(streamed=False), (_BODY,), errors=(*CLEAN, UnavailableError), size=64 * KIB),
     Target("clean chat stream", _answer(streamed=True), (_STREAM_BODY,), errors=(*CLEAN, UnavailableError), size=64 * KIB),
-    Target("server-sent events", _events, (_STREAM_BODY, b": c\r\nevent: x\r\ndata: 1\rdata:2\n\n"), check=_check_events, size=64 * KIB),
+    Target(
+        "server-sent events",
+        _events,
+        (_STREAM_BODY, b": c\r\nevent: x\r\ndata: 1\rdata:2\n\n"),
+        check=_check_events,
+        size=64 * KIB,
+    ),
     Target("upstream error", _problem, (b"\1\x94" + b'{"error":{"message":"no\\u200b","type":"x","code":404}}',), size=64 * KIB),
     Target(
         "request head",

@@ -285,10 +285,7 @@ def node_environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "APOSTILLE_BUILD": str(build_folder().parent)}
 
 
-def _run(
-    command: list[str | Path],
-    environment: dict[str, str] | None = None,
-) -> subprocess.CompletedProcess[str]:
+def _run(command: list[str | Path], environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [os.fspath(word) for word in command],
         check=False,

@@ -94,7 +94,7 @@ class Home:
                 for index, record in reader.records():
                     said = parse_statement(record.statement)
                     if kind in {None, said.type} and run in {None, said.predicate.get("run")}:
-                        receipt_id = record.receipt_id.hex() if record.receipt_id else ""
+                        receipt_id = record.nonce.hex()
                         openings = open_record(vault, record, dict(said.subjects)) or {}
                         found.append(Leaf(index, receipt_id, said, openings))
                 return found

@@ -28,8 +28,7 @@ LOG_FOLDERS = {"sample-4": "sample-4/log", "sample-700": "sample-700/log", "tess
 
 
 @pytest.mark.parametrize(
-    ("log", "size", "tiles", "inclusion"),
-    [("sample-4", 4, 1, 2), ("sample-700", 700, 4, 4), ("tessera-log", 15, 1, 2)],
+    ("log", "size", "tiles", "inclusion"), [("sample-4", 4, 1, 2), ("sample-700", 700, 4, 4), ("tessera-log", 15, 1, 2)]
 )
 def test_sample_log_is_accepted(log: str, size: int, tiles: int, inclusion: int) -> None:
     result = check_log(vector(LOG_FOLDERS[log]), vkey(log, "log-ed"))

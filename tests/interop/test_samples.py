@@ -91,8 +91,7 @@ _BUNDLE_CHANGES: list[tuple[str, str, Callable[[Any], Any], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("path", "change", "says"),
-    [pytest.param(path, change, says, id=why) for why, path, change, says in _BUNDLE_CHANGES],
+    ("path", "change", "says"), [pytest.param(path, change, says, id=why) for why, path, change, says in _BUNDLE_CHANGES]
 )
 def test_changed_bundle_is_refused(path: str, change: Callable[[Any], Any], says: str) -> None:
     with pytest.raises(ForeignRejection, match=says):
@@ -101,10 +100,7 @@ def test_changed_bundle_is_refused(path: str, change: Callable[[Any], Any], says
 
 @pytest.mark.parametrize(
     ("root", "key", "says"),
-    [
-        ("sample-700", "sample-4", "invalid checkpoint signature"),
-        ("sample-4", "sample-700", "key not found"),
-    ],
+    [("sample-700", "sample-4", "invalid checkpoint signature"), ("sample-4", "sample-700", "key not found")],
 )
 def test_bundle_is_refused_under_other_trust(root: str, key: str, says: str) -> None:
     with pytest.raises(ForeignRejection, match=says):

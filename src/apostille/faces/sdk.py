@@ -40,6 +40,9 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 DEFAULT_TIMEOUT_SECONDS = 30.0
 _MAX_FILE_BYTES = 2**30  # of an artifact
+_LARGE = (
+    64 * 1024
+)  # characters or bytes from which on a loop is not to be held up: cleaning and hashing take a millisecond and more
 
 
 class Receipt:
@@ -270,6 +273,8 @@ class AsyncRun(_Recorder):
         media_type: str = "text/plain",
     ) -> Input:
         """Record something that the agent is given; see ``Run.input``."""
+        if len(content) >= _LARGE:
+            return await asyncio.to_thread(self._input, content, source, uri, label, media_type)
         return self._input(content, source, uri, label, media_type)
 
     async def output(
@@ -281,7 +286,10 @@ class AsyncRun(_Recorder):
         derived_from: Sequence[Input | _Said] = (),
     ) -> AsyncOutput:
         """Clean, bind and commit something that the agent says; see ``Run.output``."""
-        canonical, pending = self._output(content, media_type, profile, derived_from)
+        if len(content) >= _LARGE:
+            canonical, pending = await asyncio.to_thread(self._output, content, media_type, profile, derived_from)
+        else:
+            canonical, pending = self._output(content, media_type, profile, derived_from)
         return AsyncOutput(self._keeper, canonical, await pending)
 
     def tool(self, function: Callable[_P, Any]) -> Callable[_P, Any]:

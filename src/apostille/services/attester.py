@@ -6,19 +6,21 @@ seed is forgotten here. It does no I/O; clock and randomness come through ports.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from apostille.core import dsse, predicates, strict
+from apostille.core import predicates, strict
 from apostille.core.commitment import RecordSeed
 from apostille.core.digest import sha256
+from apostille.core.forms import write_statement, write_texts
 from apostille.core.keys import StatementKey
-from apostille.core.opening import SALT_BYTES, opening_digest
-from apostille.core.statement import MAX_STATEMENT_BYTES, format_statement
+from apostille.core.opening import SALT_BYTES
+from apostille.core.statement import MAX_STATEMENT_BYTES
 from apostille.errors import MalformedError, TooLargeError
-from apostille.ports import Clock, OpeningText, PendingEntry, Random
+from apostille.ports import Clock, OpeningText, PendingEntry, Random, UnsignedEntry
 
 PLAIN = "plain"
 SALTED = "salted"
@@ -27,7 +29,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def utc_text(milliseconds: int) -> str:
     """Write a time as ``2026-11-24T03:00:02.125Z``."""
-    return (_EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_second_text(seconds)}.{rest:03}Z"
+
+
+@functools.lru_cache(maxsize=8)
+def _second_text(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat(timespec="seconds")
 
 
 def utc_ms(text: str) -> int:
@@ -74,66 +82,83 @@ class Attester:
     not_before_ms: int = 0
 
     def attest(
+        self, draft: Draft, *, unit: bytes, run: bytes | None = None, certifies: bytes | None = None, nonce: bytes | None = None
+    ) -> PendingEntry:
+        """Commit, write and sign one statement: ``prepare`` and ``signed`` in one."""
+        return self.prepare(draft, {}, unit=unit, run=run, certifies=certifies, nonce=nonce).signed()
+
+    def prepare(
         self,
         draft: Draft,
+        chain: Mapping[str, Any],
         *,
         unit: bytes,
         run: bytes | None = None,
         certifies: bytes | None = None,
-        receipt_id: bytes | None = None,
-    ) -> PendingEntry:
-        """Commit, write and sign one statement.
+        nonce: bytes | None = None,
+    ) -> UnsignedEntry:
+        """Commit and write one statement. Its bytes and digest are final; only the signature is still to be made.
+
+        Args:
+            draft: What it says.
+            chain: Its place in a run, by whoever keeps that run: well formed.
+            unit: Erasure unit.
+            run: Run id, where it is one of a run.
+            certifies: SHA-256 of the SPKI that a key statement speaks of.
+            nonce: 16 unpredictable bytes, where the receipt id had to be known beforehand.
 
         Raises:
             TooLargeError: The statement would be over 1 MiB.
             MalformedError: A field or an attribute that no reader would take: a float, null, a key that is not ASCII, ..
         """
-        seed = RecordSeed(self.random.token(SALT_BYTES))
-        is_plain = draft.fields.get("commitment") == PLAIN
-        subjects: list[tuple[str, bytes]] = []
+        salt_of = RecordSeed(self.random.token(SALT_BYTES)).salt
+        is_salted = draft.fields.get("commitment") != PLAIN
         openings: list[OpeningText] = []
 
-        def commit(name: str, content: bytes, *, plain: bool) -> None:
-            salt = b"" if plain else seed.salt(name)
-            digest = opening_digest(salt, content)
-            subjects.append((name, digest))
-            openings.append(OpeningText(name, digest, salt + content))
+        def commit(name: str, content: bytes, *, salted: bool = True) -> tuple[str, bytes]:
+            opening = salt_of(name) + content if salted else content
+            digest = sha256(opening)
+            openings.append(OpeningText(name, digest, opening))
+            return name, digest
 
         parts = [item for item in draft.contents if item[0].startswith("part/")]
-        for name, content in draft.contents[: len(draft.contents) - len(parts)]:
-            commit(name, content, plain=is_plain)
+        whole = draft.contents[: len(draft.contents) - len(parts)] if parts else draft.contents
+        subjects = [commit(name, content, salted=is_salted) for name, content in whole]
         leaves = [item for item in draft.digests if item[0].startswith("leaf/")]
         subjects += draft.digests[: len(draft.digests) - len(leaves)]
-        try:
-            described = strict.canonical_json(dict(draft.attributes))
-            if strict.json_value(described, spec="attributes") != draft.attributes:
-                raise MalformedError("a key that is no string, or a value that JSON changes", spec="attributes")
-        except UnicodeEncodeError as error:  # a name that came as bytes of a command line, for example
-            raise MalformedError("a lone surrogate in a name or another text", spec="attributes") from error
-        except (TypeError, ValueError, RecursionError) as error:
-            raise MalformedError("a value that is none of JSON", spec="attributes") from error
-        commit("attributes", described, plain=False)
+        subjects.append(commit("attributes", _described(draft.attributes)))
         if draft.findings:
-            commit("findings", draft.findings, plain=False)
-        for name, content in parts:
-            commit(name, content, plain=is_plain)
+            subjects.append(commit("findings", draft.findings))
+        subjects += [commit(name, content, salted=is_salted) for name, content in parts]
         subjects += leaves
 
-        predicate = {
-            **draft.fields,
+        nonce = nonce or self.random.token(predicates.ID_BYTES)
+        if len(nonce) != predicates.ID_BYTES:
+            raise MalformedError(f"a receipt id has {predicates.ID_BYTES} bytes", spec="statement")
+        own = {
+            **chain,
             "captured_at": utc_text(max(self.clock.now_ms(), self.not_before_ms)),
             "key_id": self.key.key_id,
-            "nonce": self.random.token(predicates.ID_BYTES).hex(),
+            "nonce": nonce.hex(),
         }
         # What a reader would refuse is never signed: it could not be taken back.
-        names = [name for name, _ in subjects]
-        predicates.check_fields(draft.type, predicate)
-        predicates.check_subjects(draft.type, names)
-        predicates.check_together(draft.type, predicate, names)
-        statement = format_statement(draft.type, predicate, subjects)
+        statement = write_statement(draft.type, draft.fields, own, subjects)
         if len(statement) > MAX_STATEMENT_BYTES:
             raise TooLargeError(f"a statement of {len(statement):,} bytes", limit=MAX_STATEMENT_BYTES, spec="statement")
-        message = dsse.pae(statement)
-        return PendingEntry(
-            statement, sha256(message), self.key.sign(message), self.key.spki, tuple(openings), unit, run, certifies, receipt_id
-        )
+        return UnsignedEntry(statement, self.key.sign, self.key.spki, tuple(openings), unit, nonce, run, certifies)
+
+
+def _described(attributes: Mapping[str, Any]) -> bytes:
+    """Write the attributes; refuse what would be read back as another value."""
+    described = write_texts(attributes)
+    if described is not None:
+        return described
+    try:
+        described = strict.canonical_json(dict(attributes))
+        if strict.json_value(described, spec="attributes") != attributes:
+            raise MalformedError("a key that is no string, or a value that JSON changes", spec="attributes")
+    except UnicodeEncodeError as error:  # a name that came as bytes of a command line, for example
+        raise MalformedError("a lone surrogate in a name or another text", spec="attributes") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MalformedError("a value that is none of JSON", spec="attributes") from error
+    return described

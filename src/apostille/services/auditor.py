@@ -113,7 +113,7 @@ def bind(record: Record) -> tuple[Entry, Statement]:
         raise DigestMismatchError("the entry has not the leaf hash that is stored for it")
     entry = parse_entry(record.entry)
     message = dsse.pae(record.statement)
-    if sha256(message) != entry.pae_digest or record.pae_digest != entry.pae_digest:
+    if sha256(message) != entry.pae_digest:
         raise DigestMismatchError("the statement is not the one that the log entry commits to")
     verify_statement_signature(entry.spki, entry.signature, message)
     said = parse_statement(record.statement)
@@ -157,6 +157,7 @@ class _Ledger:
                 self._examination.file(_at(error, index), 11, index)
 
     def _check_key(self, index: int, record: Record, entry: Entry, said: Statement) -> None:
+        del record
         signer = sha256(entry.spki)
         if index == 0:
             log = self._logs.get(self._audit.origin)
@@ -174,7 +175,7 @@ class _Ledger:
         if said.type != predicates.KEY:
             keychain.check_signer(said, index, certificate)
         elif said.predicate["event"] == "certify":
-            made = keychain.read_certificate(said, index, record.pae_digest, certificate)
+            made = keychain.read_certificate(said, index, entry.pae_digest, certificate)
             if made.spki_digest in self._certificates:
                 raise PolicyError("the key was certified before")
             self._certificates[made.spki_digest] = made
@@ -191,6 +192,8 @@ class _Ledger:
             raise IncompleteError(f"GAP: nothing was captured from {fields['from']} to {fields['to']}")
         if record.certifies != (said.subjects["spki"] if said.type == predicates.KEY else None):
             raise DigestMismatchError("the store files it under another key than the statement certifies")
+        if record.nonce.hex() != fields["nonce"]:
+            raise DigestMismatchError("the store files it under another receipt id than the statement's nonce")
         run = fields.get("run")
         if run is None and said.type == predicates.OUTPUT:
             if entry.pae_digest in self._alone:

@@ -23,7 +23,7 @@ from apostille.errors import (
     UnavailableError,
     VerificationError,
 )
-from apostille.ports import Clock, HeadMemory, PendingEntry, Random, SignedCheckpoint, Store, TileSink, Vault
+from apostille.ports import Clock, HeadMemory, PendingEntry, Random, SignedCheckpoint, Store, TileSink, UnsignedEntry, Vault
 from apostille.services import publisher as pub
 from apostille.services.attester import Attester, Draft, utc_ms, utc_text
 from apostille.services.auditor import bind
@@ -160,8 +160,8 @@ class Keeper:
         """The newest signed checkpoint."""
         return self._publisher.newest
 
-    def submit(self, entry: PendingEntry) -> Ticket:
-        """Queue a signed statement.
+    def submit(self, entry: PendingEntry | UnsignedEntry) -> Ticket:
+        """Queue a statement.
 
         Raises:
             BackPressureError: Too many are waiting.

@@ -47,7 +47,7 @@ def tile_data(reader: Reader, tile: tiles.Tile) -> bytes:
     """Return the content of a tile, from a store."""
     start = tile.number * TILE_WIDTH
     if tile.level is None:
-        return tiles.format_entry_bundle(reader.record(index).entry for index in range(start, start + tile.width))
+        return tiles.format_entry_bundle(reader.entries(start, tile.width))
     return b"".join(reader.hashes(tile.level, start, tile.width))
 
 

@@ -52,9 +52,7 @@ def _closing(reader: Reader, vault: Vault, keeper: Attester, run: bytes, first: 
     seq = said.predicate["seq"] + 1
     fields = {"run": run.hex(), "seq": seq, "previous": entry.pae_digest.hex(), "count": seq + 1, "outcome": "crash"}
     attributes = {**_who(reader, vault, first), "reason": REASON}
-    return keeper.attest(
-        Draft(predicates.RUN_CLOSE, fields, attributes), unit=run, run=run, receipt_id=keeper.random.token(predicates.ID_BYTES)
-    )
+    return keeper.attest(Draft(predicates.RUN_CLOSE, fields, attributes), unit=run, run=run)
 
 
 def _who(reader: Reader, vault: Vault, first: int) -> dict[str, str]:

@@ -17,7 +17,7 @@ from apostille.core.canon import Finding, format_findings
 from apostille.core.digest import ZERO_HEX
 from apostille.core.opening import SALT_BYTES
 from apostille.errors import ConfigurationError
-from apostille.ports import PendingEntry, Random
+from apostille.ports import PendingEntry, Random, UnsignedEntry
 from apostille.services.attester import SALTED, Attester, Draft
 from apostille.services.sequencer import Ticket
 
@@ -27,8 +27,8 @@ OPAQUE = "opaque"
 class Log(Protocol):
     """Whatever takes signed statements: the keeper in this process."""
 
-    def submit(self, entry: PendingEntry) -> Ticket:
-        """Queue one entry."""
+    def submit(self, entry: PendingEntry | UnsignedEntry) -> Ticket:
+        """Queue one entry. It is signed by the time that it is committed, and need not be now."""
         ...
 
 
@@ -83,19 +83,22 @@ class Pending:
         receipt_id: 32 hex digits.
     """
 
-    __slots__ = ("_salts", "_ticket", "digest", "receipt_id")
+    __slots__ = ("_canonical_salt", "_part_salts", "_ticket", "digest", "receipt_id")
 
-    def __init__(self, entry: PendingEntry, ticket: Ticket, *, is_salted: bool = True) -> None:
+    def __init__(self, entry: PendingEntry | UnsignedEntry, ticket: Ticket, *, is_salted: bool = True) -> None:
         self.digest = entry.pae_digest
-        self.receipt_id = entry.receipt_id.hex() if entry.receipt_id else ""
+        self.receipt_id = entry.nonce.hex()
         self._ticket = ticket
-        kept = ("raw", "findings", "attributes")
-        salted = entry.openings if is_salted else ()
-        self._salts = {o.name: o.content[:SALT_BYTES] for o in salted if o.name not in kept}
+        self._canonical_salt = b""
+        self._part_salts: dict[str, bytes] = {}
+        for opening in entry.openings if is_salted else ():
+            if opening.name == "canonical":
+                self._canonical_salt = opening.content[:SALT_BYTES]
+            elif opening.name.startswith("part/"):
+                self._part_salts[opening.name.removeprefix("part/")] = opening.content[:SALT_BYTES]
 
     def _committed(self, index: int) -> Committed:
-        parts = {name.removeprefix("part/"): salt for name, salt in self._salts.items() if name.startswith("part/")}
-        return Committed(index, self.digest, self.receipt_id, self._salts.get("canonical", b""), parts)
+        return Committed(index, self.digest, self.receipt_id, self._canonical_salt, self._part_salts)
 
     def committed(self, timeout_seconds: float | None = None) -> Committed:
         """Block until the statement is durable.
@@ -157,22 +160,20 @@ class Run:
         self.opened = self._add(Draft(predicates.RUN_OPEN, fields, {**self._who, **(opening or {})}))
 
     def _add(self, draft: Draft, *, receipt_id: str | None = None, is_last: bool = False) -> Pending:
-        receipt = bytes.fromhex(receipt_id) if receipt_id else self._random.token(predicates.ID_BYTES)
-        # The lock is held until the log has the entry: the chain's order is the log's order.
+        nonce = bytes.fromhex(receipt_id) if receipt_id else None
+        # The lock is held until the log has the entry: the chain's order is the log's order. The signature is made after that.
         with self._lock:
             if self._is_closed:
                 raise ConfigurationError(f"the run {self.id} is closed")
             chain: dict[str, Any] = {"run": self.id, "seq": self._count, "previous": self._previous}
             if is_last:
                 chain["count"] = self._count + 1
-            chained = Draft(
-                draft.type, {**draft.fields, **chain}, draft.attributes, draft.contents, draft.findings, draft.digests
-            )
-            entry = self._attester().attest(chained, unit=self._unit, run=self._run, receipt_id=receipt)
+            entry = self._attester().prepare(draft, chain, unit=self._unit, run=self._run, nonce=nonce)
             ticket = self._log.submit(entry)
             self._count += 1
             self._previous = entry.pae_digest.hex()
             self._is_closed = is_last
+        ticket.prepare()
         return Pending(entry, ticket, is_salted=draft.fields.get("commitment") == SALTED)
 
     def input(

@@ -1,8 +1,11 @@
-"""The sequencer: group commit without a timer.
+"""The sequencer: group commit.
 
-One thread takes whatever is waiting, seals it, grows the tree in memory and asks the store for one durable transaction. While
-that runs the next batch fills: an idle log adds no delay, a busy one shares each sync among many. Nothing is released before its
-batch is durable.
+One thread takes whatever is waiting, grows the tree in memory and asks the store for one durable transaction. While that runs the
+next batch fills: an idle log adds no delay, a busy one shares each sync among many. Where several entries came at once, it waits
+for as many again, but no longer than two commits take, nor 3 ms. Nothing is released before its batch is durable.
+
+Signing and sealing are done by whoever submits, on his own thread and after the order is fixed, so that threads do it in
+parallel; what a submitter did not get to (he was interrupted) is done here.
 
 If a commit fails, everything behind it fails too, because later statements of a run name earlier ones as ``previous``; the
 sequencer then refuses all work until the store is opened again. What really happened is read from the store, never guessed.
@@ -11,7 +14,9 @@ sequencer then refuses all work until the store is opened again. What really hap
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+import time
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -19,35 +24,53 @@ from apostille.core.entry import Entry, format_entry
 from apostille.core.merkle import leaf_hash
 from apostille.core.tree import Head, append_leaves
 from apostille.errors import ApostilleError, BackPressureError, OutcomeUnknownError, StorageUnavailableError
-from apostille.ports import PendingEntry, Record, Store
+from apostille.ports import PendingEntry, Record, Store, UnsignedEntry
 
 MAX_BATCH = 4096
 MAX_WAITING = 65_536
+MAX_WAITING_BYTES = 256 * 2**20
+_MAX_PATIENCE_SECONDS = 0.003
 
 
 class _Batch:
-    """Entries that will be committed together, and whoever waits for them."""
+    """Entries that will be committed together, and whoever waits for them: threads with a lock each, loops with futures."""
 
-    __slots__ = ("done", "entries", "error", "first", "lock", "waiters")
+    __slots__ = ("error", "first", "is_done", "loops", "mutex", "size", "threads", "tickets")
 
     def __init__(self) -> None:
-        self.entries: list[PendingEntry] = []
+        self.tickets: list[Ticket] = []
+        self.size = 0
         self.first = -1
         self.error: Exception | None = None
-        self.done = threading.Event()
-        self.lock = threading.Lock()
-        self.waiters: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+        self.is_done = False
+        self.mutex = threading.Lock()
+        self.threads: list[threading.Lock] = []
+        self.loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
 
     def finish(self, first: int, error: Exception | None) -> None:
-        with self.lock:
+        with self.mutex:
             self.first, self.error = first, error
-            self.done.set()
-            waiters, self.waiters = self.waiters, {}
-        for loop, futures in waiters.items():
+            self.is_done = True
+        for ticket in self.tickets:
+            ticket.forget()
+        self.tickets.clear()
+        for gate in self.threads:
+            gate.release()
+        for loop, futures in self.loops.items():
             try:
                 loop.call_soon_threadsafe(_wake, futures)
             except RuntimeError:  # that loop is closed: nobody waits there any more
                 continue
+
+    def wait(self, timeout_seconds: float | None) -> bool:
+        # A lock of its own for each thread: no waking thread has to queue for a common one.
+        gate = threading.Lock()
+        gate.acquire()
+        with self.mutex:
+            if self.is_done:
+                return True
+            self.threads.append(gate)
+        return gate.acquire(timeout=-1 if timeout_seconds is None else max(timeout_seconds, 0))
 
 
 def _wake(futures: list[asyncio.Future[None]]) -> None:
@@ -59,11 +82,45 @@ def _wake(futures: list[asyncio.Future[None]]) -> None:
 class Ticket:
     """A place in a batch. Wait for it, or await it, to learn the index."""
 
-    __slots__ = ("_batch", "_place")
+    __slots__ = ("_batch", "_made", "_make", "_mutex", "_place", "entry")
 
-    def __init__(self, batch: _Batch, place: int) -> None:
+    def __init__(
+        self, batch: _Batch, place: int, entry: PendingEntry | UnsignedEntry, make: Callable[[PendingEntry], Record]
+    ) -> None:
+        self.entry: PendingEntry | UnsignedEntry | None = entry
         self._batch = batch
         self._place = place
+        self._make = make
+        self._mutex = threading.Lock()
+        self._made: Record | Exception | None = None
+
+    def prepare(self) -> None:
+        """Sign and seal on this thread, beside the log at work. Nobody has to: the log does it for those who did not.
+
+        What fails here fails in the log, for all that wait; it is not tried again.
+        """
+        if self.entry is not None:
+            with contextlib.suppress(Exception):
+                self.record()
+
+    def record(self) -> Record:
+        """Return the record to store; for the sequencer."""
+        with self._mutex:
+            if self._made is None:
+                if self.entry is None:
+                    raise RuntimeError("the entry was committed and is forgotten")
+                try:
+                    self._made = self._make(self.entry.signed())
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is final: a sync that failed is not tried again
+                    self._made = error
+            if isinstance(self._made, Exception):
+                raise self._made
+            return self._made
+
+    def forget(self) -> None:
+        """Let the contents go: the ticket may be kept for as long as a run."""
+        with self._mutex:
+            self.entry = self._made = None
 
     def _index(self) -> int:
         if self._batch.error is not None:
@@ -77,18 +134,18 @@ class Ticket:
             StorageUnavailableError, ConflictError: It was not committed.
             OutcomeUnknownError: It may have been committed, or it is not known after ``timeout_seconds``.
         """
-        if not self._batch.done.wait(timeout_seconds):
+        if not self._batch.is_done and not self._batch.wait(timeout_seconds):
             raise OutcomeUnknownError(f"not committed after {timeout_seconds} s; it still may be")
         return self._index()
 
     def __await__(self) -> Generator[Any, None, int]:
         batch = self._batch
-        if not batch.done.is_set():
+        if not batch.is_done:
             loop = asyncio.get_running_loop()
-            with batch.lock:
-                future = None if batch.done.is_set() else loop.create_future()
+            with batch.mutex:
+                future = None if batch.is_done else loop.create_future()
                 if future is not None:
-                    batch.waiters.setdefault(loop, []).append(future)
+                    batch.loops.setdefault(loop, []).append(future)
             if future is not None:
                 yield from future
         return self._index()
@@ -110,15 +167,20 @@ class Sequencer:
         after_commit: Callable[[Head], None],
         *,
         max_waiting: int = MAX_WAITING,
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
     ) -> None:
         self._store = store
         self._seal = seal
         self._after_commit = after_commit
         self._max_waiting = max_waiting
+        self._max_bytes = max_waiting_bytes
         self._head = store.head()
         self._filling = _Batch()
         self._queue: list[_Batch] = []
         self._waiting = 0
+        self._waiting_bytes = 0
+        self._goal = 1
+        self._patience = 0.0
         self._failure: Exception | None = None
         self._is_closing = False
         self._wake = threading.Condition()
@@ -140,28 +202,41 @@ class Sequencer:
         if self._failure is not None:
             raise StorageUnavailableError(f"the log has stopped: {self._failure}") from self._failure
 
-    def submit(self, entry: PendingEntry) -> Ticket:
-        """Queue one entry. Entries keep the order of their submission.
+    def submit(self, entry: PendingEntry | UnsignedEntry) -> Ticket:
+        """Queue one entry. Entries keep the order of their submission; one that nobody has signed by then is signed here.
 
         Raises:
-            BackPressureError: Too many are waiting.
+            BackPressureError: Too many are waiting, or too many bytes.
             StorageUnavailableError: The log has stopped.
         """
+        size = entry.size
         with self._wake:
             self.check()
             if self._is_closing:
                 raise StorageUnavailableError("the log is closed")
             if self._waiting >= self._max_waiting:
-                raise BackPressureError(f"{self._waiting:,} statements are waiting to be committed", retry_after_seconds=1)
+                raise BackPressureError(
+                    f"{self._waiting:,} statements are waiting to be committed, at most {self._max_waiting:,} may",
+                    retry_after_seconds=1,
+                )
+            # One that is larger than all that may wait is taken when it is alone.
+            if self._waiting and self._waiting_bytes + size > self._max_bytes:
+                raise BackPressureError(
+                    f"{self._waiting_bytes:,} bytes are waiting to be committed, at most {self._max_bytes:,} may",
+                    retry_after_seconds=1,
+                )
             batch = self._filling
-            if len(batch.entries) >= MAX_BATCH:
+            if len(batch.tickets) >= MAX_BATCH:
                 self._queue.append(batch)
                 batch = self._filling = _Batch()
-            batch.entries.append(entry)
+            ticket = Ticket(batch, len(batch.tickets), entry, self._make)
+            batch.tickets.append(ticket)
+            batch.size += size
             self._waiting += 1
-            if self._waiting == 1:
+            self._waiting_bytes += size
+            if self._waiting in {1, self._goal}:
                 self._wake.notify()
-            return Ticket(batch, len(batch.entries) - 1)
+            return ticket
 
     def close(self) -> None:
         """Commit what is waiting, then stop."""
@@ -176,26 +251,34 @@ class Sequencer:
                 if self._is_closing:
                     return None
                 self._wake.wait()
+            if self._waiting < self._goal and not self._is_closing:
+                self._wake.wait(self._patience)
             if self._queue:
                 return self._queue.pop(0)
             batch, self._filling = self._filling, _Batch()
             return batch
 
+    def _make(self, entry: PendingEntry) -> Record:
+        leaf = format_entry(Entry(entry.pae_digest, entry.signature, entry.spki))
+        return self._seal(entry, leaf, leaf_hash(leaf))
+
     def _work(self) -> None:
         while (batch := self._take()) is not None:
+            began = time.monotonic()
             error = self._failure or self._commit(batch)
             with self._wake:
-                self._waiting -= len(batch.entries)
+                # Where several came at once they come again: it pays to wait for as many, for about as long as a commit takes.
+                self._goal = len(batch.tickets)
+                self._patience = min(2 * (time.monotonic() - began), _MAX_PATIENCE_SECONDS)
+                self._waiting -= len(batch.tickets)
+                self._waiting_bytes -= batch.size
                 if error is not None and self._failure is None:
                     self._failure = error
-            batch.finish(self._head.size - len(batch.entries) if error is None else -1, error)
+            batch.finish(self._head.size - len(batch.tickets) if error is None else -1, error)
 
     def _commit(self, batch: _Batch) -> Exception | None:
         try:
-            records: list[Record] = []
-            for entry in batch.entries:
-                leaf = format_entry(Entry(entry.pae_digest, entry.signature, entry.spki))
-                records.append(self._seal(entry, leaf, leaf_hash(leaf)))
+            records = [ticket.record() for ticket in batch.tickets]
             growth = append_leaves(self._head, [record.leaf_hash for record in records])
             self._store.commit(self._head, records, growth)
             self._head = growth.head

@@ -24,18 +24,18 @@ class Sealer:
             StorageUnavailableError: The unit's key can't be made durable.
         """
         dek = self.random.token(sealing.KEY_BYTES)
-        sealed = sealing.seal(dek, [(opening.digest, opening.content) for opening in entry.openings])
+        openings = entry.openings
+        sealed = sealing.seal(dek, [(opening.digest, opening.content) for opening in openings])
         return Record(
             leaf,
             leaf_hash,
             entry.statement,
-            entry.pae_digest,
+            entry.nonce,
             entry.unit,
             sealing.wrap(self.vault.ensure(entry.unit), dek),
-            tuple(SealedOpening(o.name, c) for o, c in zip(entry.openings, sealed, strict=True)),
+            tuple([SealedOpening(o.name, c) for o, c in zip(openings, sealed, strict=True)]),
             entry.run,
             entry.certifies,
-            entry.receipt_id,
         )
 
 

@@ -48,6 +48,13 @@ class MemoryStore:
         """Yield leaves in order of their index."""
         yield from enumerate(self._records[start:], start)
 
+    def entries(self, start: int, count: int) -> list[bytes]:
+        """Return the exact bytes of ``count`` leaves."""
+        found = [record.entry for record in self._records[start : start + count]]
+        if len(found) != count:
+            raise VerificationError(f"leaves are missing between {start} and {start + count}")
+        return found
+
     def hashes(self, level: int, start: int, count: int) -> list[bytes]:
         """Return ``count`` stored hashes of a level."""
         try:
@@ -64,8 +71,8 @@ class MemoryStore:
         return next((i for i, record in enumerate(self._records) if getattr(record, name) == value), None)
 
     def index_of_receipt(self, receipt_id: bytes) -> int | None:
-        """Return the index that a receipt id stands for."""
-        return self._first(receipt_id=receipt_id)
+        """Return the index of the first statement that has this nonce."""
+        return self._first(nonce=receipt_id)
 
     def index_of_key(self, spki_digest: bytes) -> int | None:
         """Return the index of the first statement that certifies a key."""
@@ -100,10 +107,10 @@ class MemoryStore:
         """Return the indexes of the leaves that look like erasure statements."""
         return [i for i, record in enumerate(self._records) if ERASURE_MARK in record.statement]
 
-    def destroy(self, openings: Mapping[int, Collection[str]]) -> None:
+    def destroy(self, wanted: Mapping[int, Collection[str]]) -> None:
         """Forget openings."""
         with self._lock:
-            for index, names in openings.items():
+            for index, names in wanted.items():
                 record = self._records[index]
                 kept = tuple(SealedOpening(o.name, b"") if o.name in names else o for o in record.openings)
                 key = record.wrapped_key if any(o.ciphertext for o in kept) else None

@@ -11,11 +11,10 @@ syncs the WAL before ``COMMIT`` returns; bytes are released only after that.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +34,17 @@ from apostille.errors import (
     VerificationError,
 )
 from apostille.ports import ERASURE_MARK, Record, SealedOpening, SignedCheckpoint
-from apostille.storage import files
+from apostille.storage import files, openings, schema
 
-SCHEMA = 1
 MINIMUM_SQLITE = (3, 54)
 _SPEC = "store"
 _PAGE = 512
-_SCHEMA_ROWS = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"
 _FEW = 16
+_ROWS = 64
 _COPY_PAGES = 1024
 _SECURE = "secure_delete"
-_LEAF = "leaf_hash, entry, statement, pae_digest, unit, wrapped_key, run, certifies, receipt_id"
-_KINDS = (*[bytes] * 5, *[bytes | None] * 4)
+_LEAF = "entry, leaf_hash, statement, nonce, unit, wrapped_key, run, certifies"
+_KINDS = (*[bytes] * 5, *[bytes | None] * 3)
 
 
 def check_library() -> None:
@@ -75,10 +73,10 @@ def _typed(row: Sequence[Any], *kinds: Any) -> Sequence[Any]:
     return row
 
 
-def _record(row: Sequence[Any], openings: Sequence[Sequence[Any]]) -> Record:
-    leaf_hash, entry, statement, pae_digest, unit, wrapped_key, run, certifies, receipt_id = _typed(row, *_KINDS)
-    sealed = tuple(SealedOpening(*_typed(opening, str, bytes)) for opening in openings)
-    return Record(entry, leaf_hash, statement, pae_digest, unit, wrapped_key, sealed, run, certifies, receipt_id)
+def _record(row: Sequence[Any], sealed: Any) -> Record:
+    entry, leaf_hash, statement, nonce, unit, wrapped_key, run, certifies = _typed(row, *_KINDS)
+    found = openings.unpack(_typed((sealed,), bytes)[0]) if sealed is not None else ()
+    return Record(entry, leaf_hash, statement, nonce, unit, wrapped_key, found, run, certifies)
 
 
 class SqliteStore:
@@ -86,13 +84,14 @@ class SqliteStore:
 
     Args:
         path: The file.
-        read_only: Open it for reading beside the keeper that owns it.
+        read_only: Open it for reading beside the keeper that owns it. Otherwise an older store is upgraded.
 
     Raises:
         ConfigurationError: SQLite is too old.
         NotFoundError: There is no such file.
         MalformedError: Damaged, or not a store.
-        UnsupportedVersionError: Made by a newer apostille.
+        UnsupportedVersionError: Made by a newer apostille; or by an older one, and it can't be upgraded by a reader.
+        StorageUnavailableError: It can't be read, or not upgraded; nothing was changed.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -107,11 +106,23 @@ class SqliteStore:
             self._db, version = _open(path, read_only=read_only)
         except apsw.Error as error:
             raise _translate(error, path) from error
-        if version != str(SCHEMA):
+        if version == schema.SCHEMA:
+            return
+        if read_only:
             self._db.close()
             raise UnsupportedVersionError(
-                f"the store has schema {version}, this apostille knows {SCHEMA}", version=str(version), spec=_SPEC
+                f"the store has schema {version}; its keeper upgrades it to {schema.SCHEMA} at the next start: "
+                "run 'apostille serve' or anything else that writes once",
+                version=str(version),
+                spec=_SPEC,
             )
+        try:
+            schema.upgrade(self._db)
+        except (apsw.Error, UnicodeDecodeError) as error:
+            self._db.close()
+            if isinstance(error, UnicodeDecodeError):
+                raise MalformedError(f"{path.name} holds text that is not UTF-8", spec=_SPEC) from error
+            raise _translate(error, path) from error
 
     @classmethod
     def create(cls, path: Path) -> SqliteStore:
@@ -128,7 +139,7 @@ class SqliteStore:
             db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
             _prepare(db)
             with db:
-                db.execute(_schema())
+                schema.take_steps(db, 0)
                 db.execute("INSERT INTO head VALUES (1, 0, ?, ?)", (EMPTY.root_hash, b""))
                 db.execute("INSERT INTO meta VALUES (?, 'on')", (_SECURE,))
             db.close()
@@ -178,7 +189,7 @@ class SqliteStore:
         row = self._one(f"SELECT {_LEAF} FROM leaf WHERE idx = ?", (index,))  # noqa: S608 - a constant
         if row is None:
             raise NotFoundError(f"there is no leaf {index}")
-        return _record(row, [opening[1:] for opening in self._openings(index, index)])
+        return _record(row, self._openings(index, index).get(index))
 
     def records(self, start: int = 0) -> Iterator[tuple[int, Record]]:
         """Yield leaves in order of their index: leaves in pages, openings (which may be large) of a few leaves at a time."""
@@ -189,22 +200,26 @@ class SqliteStore:
                 return
             for place in range(0, len(rows), _FEW):
                 few = rows[place : place + _FEW]
-                openings: dict[int, list[Any]] = {}
-                for index, *opening in self._openings(few[0][0], few[-1][0]):
-                    openings.setdefault(index, []).append(opening)
+                sealed = self._openings(few[0][0], few[-1][0])
                 for row in few:
                     (at,) = _typed(row[:1], int)
-                    yield at, _record(row[1:], openings.get(at, ()))
+                    yield at, _record(row[1:], sealed.get(at))
             at += 1
 
-    def _openings(self, first: int, last: int) -> list[Any]:
-        sql = "SELECT idx, name, ciphertext FROM opening WHERE idx BETWEEN ? AND ? ORDER BY idx, place"
-        return self._all(sql, (first, last))
+    def _openings(self, first: int, last: int) -> dict[int, Any]:
+        return dict(self._all("SELECT idx, sealed FROM opening WHERE idx BETWEEN ? AND ?", (first, last)))
+
+    def entries(self, start: int, count: int) -> list[bytes]:
+        """Return the exact bytes of ``count`` leaves."""
+        rows = self._all("SELECT entry FROM leaf WHERE idx >= ? AND idx < ? ORDER BY idx", (start, start + count))
+        if len(rows) != count:
+            raise VerificationError(f"leaves are missing between {start} and {start + count}")
+        return [_typed(row, bytes)[0] for row in rows]
 
     def hashes(self, level: int, start: int, count: int) -> list[bytes]:
         """Return ``count`` stored hashes of a level."""
         if level == 0:
-            sql = "SELECT leaf_hash FROM leaf WHERE idx >= ? AND idx < ? ORDER BY idx"
+            sql = "SELECT leaf_hash FROM leaf INDEXED BY leaf_tree WHERE idx >= ? AND idx < ? ORDER BY idx"
             rows = self._all(sql, (start, start + count))
         else:
             sql = "SELECT hash FROM subtree WHERE level = ? AND number >= ? AND number < ? ORDER BY number"
@@ -214,8 +229,9 @@ class SqliteStore:
         return [_typed(row, bytes)[0] for row in rows]
 
     def index_of_receipt(self, receipt_id: bytes) -> int | None:
-        """Return the index that a receipt id stands for."""
-        row = self._one("SELECT idx FROM leaf WHERE receipt_id = ?", (receipt_id,))
+        """Return the index of the first statement that has this nonce; or the id that schema 1 gave out for it."""
+        row = self._one("SELECT idx FROM leaf WHERE nonce = ? ORDER BY idx LIMIT 1", (receipt_id,))
+        row = row or self._one("SELECT idx FROM old_receipt WHERE receipt_id = ?", (receipt_id,))
         return _typed(row, int)[0] if row else None
 
     def index_of_key(self, spki_digest: bytes) -> int | None:
@@ -254,9 +270,9 @@ class SqliteStore:
         rows = self._all("SELECT idx FROM leaf WHERE instr(statement, ?) > 0 ORDER BY idx", (ERASURE_MARK,))
         return [_typed(row, int)[0] for row in rows]
 
-    def destroy(self, openings: Mapping[int, Collection[str]]) -> None:
+    def destroy(self, wanted: Mapping[int, Collection[str]]) -> None:
         """Overwrite openings: in the tables, in free pages (``secure_delete``), and then in the WAL, which is emptied."""
-        if not openings:
+        if not wanted:
             return
         with self._lock:
             try:
@@ -268,17 +284,25 @@ class SqliteStore:
             except apsw.Error as error:
                 raise StorageUnavailableError(f"the store can't be written: {error}") from error
             try:
-                for index, names in openings.items():
-                    # An empty ciphertext keeps its place: the nonces of the others count by places.
-                    rows = [(index, name) for name in sorted(names)]
-                    self._db.executemany("UPDATE opening SET ciphertext = x'' WHERE idx = ? AND name = ?", rows)
-                    left = "SELECT 1 FROM opening WHERE idx = ?1 AND length(ciphertext) > 0"
-                    self._db.execute(f"UPDATE leaf SET wrapped_key = NULL WHERE idx = ?1 AND NOT EXISTS ({left})", (index,))  # noqa: S608
-            except apsw.Error as error:
+                for index, names in wanted.items():
+                    self._destroy(index, names)
+            except (apsw.Error, MalformedError) as error:
                 self._roll_back()
+                if isinstance(error, MalformedError):
+                    raise
                 raise StorageUnavailableError(f"the store can't be written, nothing was destroyed: {error}") from error
             self._commit()
             self._empty_wal()
+
+    def _destroy(self, index: int, names: Collection[str]) -> None:
+        rows = self._db.execute("SELECT sealed FROM opening WHERE idx = ?", (index,)).fetchall()
+        old = openings.unpack(_typed(rows[0], bytes)[0]) if rows else ()
+        # An empty ciphertext keeps its place: the nonces of the others count by places.
+        kept = [SealedOpening(o.name, b"") if o.name in names else o for o in old]
+        if rows:
+            self._db.execute("UPDATE opening SET sealed = ? WHERE idx = ?", (openings.pack(kept), index))
+        if not any(o.ciphertext for o in kept):
+            self._db.execute("UPDATE leaf SET wrapped_key = NULL WHERE idx = ?", (index,))
 
     def _empty_wal(self) -> None:
         try:
@@ -294,14 +318,10 @@ class SqliteStore:
         """Append records by compare-and-swap on the head, in one durable transaction."""
         first, size = expected.size, growth.head.size
         leaves = [
-            (first + i, r.leaf_hash, r.entry, r.statement, r.pae_digest, r.unit, r.wrapped_key, r.run, r.certifies, r.receipt_id)
-            for i, r in enumerate(records)
+            (at, r.leaf_hash, r.entry, r.statement, r.nonce, r.unit, r.wrapped_key, r.run, r.certifies)
+            for at, r in enumerate(records, first)
         ]
-        openings = [
-            (first + i, place, opening.name, opening.ciphertext)
-            for i, r in enumerate(records)
-            for place, opening in enumerate(r.openings)
-        ]
+        sealed = [(at, openings.pack(r.openings)) for at, r in enumerate(records, first) if r.openings]
         swap = (size, growth.head.root_hash, pack_edge(growth.head.edge), first, expected.root_hash)
         with self._lock:
             try:
@@ -312,15 +332,22 @@ class SqliteStore:
                 self._db.execute("UPDATE head SET size = ?, root = ?, edge = ? WHERE size = ? AND root = ?", swap)
                 if self._db.changes() != 1:
                     raise ConflictError("another writer has moved the head of this store")
-                self._db.executemany("INSERT INTO leaf VALUES (?,?,?,?,?,?,?,?,?,?)", leaves)
-                self._db.executemany("INSERT INTO opening VALUES (?,?,?,?)", openings)
-                self._db.executemany("INSERT INTO subtree VALUES (?,?,?)", growth.hashes)
+                self._insert("leaf", leaves)
+                self._insert("opening", sealed)
+                self._insert("subtree", growth.hashes)
             except (apsw.Error, ConflictError) as error:
                 self._roll_back()
                 if isinstance(error, apsw.Error):
                     raise StorageUnavailableError(f"the store can't be written, nothing was: {error}") from error
                 raise
             self._commit()
+
+    def _insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
+        # Each step of SQLite gives up the interpreter's lock and must get it back from threads that speak: so many rows a step.
+        for at in range(0, len(rows), _ROWS):
+            some = rows[at : at + _ROWS]
+            marks = "(" + ",".join("?" * len(some[0])) + ")"
+            self._db.execute(f"INSERT INTO {table} VALUES {','.join([marks] * len(some))}", tuple(chain.from_iterable(some)))  # noqa: S608
 
     def _roll_back(self) -> None:
         # A full disk may have rolled back by itself already.
@@ -399,46 +426,26 @@ class SqliteStore:
             raise _translate(error, self._path) from error
 
 
-def _open(path: Path, *, read_only: bool) -> tuple[apsw.Connection, Any]:
-    """Open the file and read its schema number."""
+def _open(path: Path, *, read_only: bool) -> tuple[apsw.Connection, int]:
+    """Open the file and find its schema number."""
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
-    db = apsw.Connection(str(path), flags=flags)
+    db = apsw.Connection(str(path), flags=flags, statementcachesize=4 * _ROWS)  # an insert for each number of rows
     try:
         db.set_busy_timeout(5000)
-        _check_schema(db)
+        version = schema.find_version(db)
         if not read_only:
             _prepare(db)
-        return db, db.execute("SELECT value FROM meta WHERE name = 'schema'").get
     except apsw.CantOpenError:
         db.close()
         # A copy on read-only media: WAL mode wants to make a file beside it. Nobody can write there, so none is needed.
         if not read_only or path.with_name(path.name + "-wal").exists():
             raise
         db = apsw.Connection(path.absolute().as_uri() + "?immutable=1", flags=flags | apsw.SQLITE_OPEN_URI)
-        _check_schema(db)
-        return db, db.execute("SELECT value FROM meta WHERE name = 'schema'").get
-    except (apsw.Error, MalformedError):
+        return db, schema.find_version(db)
+    except (apsw.Error, ApostilleError):
         db.close()
         raise
-
-
-@functools.cache
-def _expected_schema() -> list[Any]:
-    db = apsw.Connection(":memory:")
-    db.execute(_schema())
-    return db.execute(_SCHEMA_ROWS).fetchall()
-
-
-def _check_schema(db: apsw.Connection) -> None:
-    """Refuse a file that holds anything but our tables: a view or trigger in it would run inside our own statements."""
-    db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
-    db.execute("PRAGMA trusted_schema = OFF")
-    if db.execute(_SCHEMA_ROWS).fetchall() != _expected_schema():
-        raise MalformedError("the file has not the tables of a store, or more than these", spec=_SPEC)
-
-
-def _schema() -> str:
-    return resources.files("apostille.storage").joinpath("schema.sql").read_text(encoding="utf-8")
+    return db, version
 
 
 def _prepare(db: apsw.Connection) -> None:

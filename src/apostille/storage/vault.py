@@ -173,7 +173,7 @@ class MemoryVault:
     def ensure(self, unit: bytes) -> bytes:
         """Return a unit's key, made if it is not there."""
         if unit not in self._keys:
-            self._keys[unit] = self._token(sealing.KEY_BYTES)
+            self._keys.setdefault(unit, self._token(sealing.KEY_BYTES))
         return self._keys[unit]
 
     def destroy(self, unit: bytes) -> bool:

@@ -482,3 +482,26 @@ def test_the_public_names():
     with pytest.raises(AttributeError):
         apostille.nonsense  # noqa: B018
     assert sdk.open_store is apostille.open
+
+
+def test_a_large_text_is_cleaned_beside_the_loop(store, monkeypatch):
+    """What takes milliseconds does not hold up everything else on the loop; small texts are not worth a thread."""
+    where: list[tuple[int, bool]] = []
+    original = sdk.canonicalize
+
+    def canonicalize(raw, **more):
+        where.append((len(raw), threading.current_thread() is threading.main_thread()))
+        return original(raw, **more)
+
+    monkeypatch.setattr(sdk, "canonicalize", canonicalize)
+    large = "\u00e4 " * 100_000
+
+    async def say() -> None:
+        async with store.run(agent="a") as run:
+            asked = await run.input(large, source="web")
+            said = await run.output(large, derived_from=[asked])
+            assert said.text == large
+            assert (await run.output("small", derived_from=[said])).index > said.index
+
+    asyncio.run(say())
+    assert where == [(300_000, False), (5, True)]

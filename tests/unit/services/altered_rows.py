@@ -61,11 +61,11 @@ ALTERED: dict[str, tuple[Callable[[World], None], str, int]] = {
         SAID,
     ),
     "another's statement": (
-        lambda w: alter(w, SAID, statement=row(w, SAID_TOO).statement, pae_digest=row(w, SAID_TOO).pae_digest),
+        lambda w: alter(w, SAID, statement=row(w, SAID_TOO).statement),
         "not the one that the log entry commits to",
         SAID,
     ),
-    "digest": (lambda w: alter(w, SAID, pae_digest=bytes(32)), "not the one that the log entry commits to", SAID),
+    "nonce": (lambda w: alter(w, SAID, nonce=bytes(16)), "files it under another receipt id", SAID),
     "run taken away": (lambda w: alter(w, SAID, run=None), "files it under another run", SAID),
     "run given": (lambda w: alter(w, AGENT_KEY, run=row(w, SAID).run), "files it under another run", AGENT_KEY),
     "certified key": (lambda w: alter(w, AGENT_KEY, certifies=bytes(32)), "files it under another key", AGENT_KEY),

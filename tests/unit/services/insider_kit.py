@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -164,7 +165,17 @@ def erasure(i: Insider, by: Attester, index: int, openings: list[str], *, digest
 def signed(by: Attester, statement: bytes, openings: tuple[OpeningText, ...] = (), **more: bytes | None) -> PendingEntry:
     """Any bytes under a good signature: whoever has a key needs no attester, which would refuse to sign most of them."""
     message = dsse.pae(statement)
-    return PendingEntry(statement, sha256(message), by.key.sign(message), by.key.spki, openings, KEYS_UNIT, **more)
+    nonce = re.search(rb'"nonce":"([0-9a-f]{32})"', statement)
+    return PendingEntry(
+        statement,
+        sha256(message),
+        by.key.sign(message),
+        by.key.spki,
+        openings,
+        KEYS_UNIT,
+        bytes.fromhex(nonce[1].decode()) if nonce else bytes(16),
+        **more,
+    )
 
 
 def formed(

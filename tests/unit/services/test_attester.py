@@ -42,18 +42,21 @@ def draft(commitment: str = SALTED, **more) -> Draft:
 
 
 def test_what_the_statement_says():
-    entry = attester().attest(draft(), unit=UNIT, run=b"r" * 16, receipt_id=b"i" * 16)
+    entry = attester().attest(draft(), unit=UNIT, run=b"r" * 16, nonce=b"i" * 16)
     said = parse_statement(entry.statement)
     assert said.type == predicates.OUTPUT
     assert dict(said.predicate) == {
         **MADE,
         "captured_at": utc_text(1_795_489_202_126),
         "key_id": KEY.key_id,
-        "nonce": CountingRandomTokens(2),
+        "nonce": (b"i" * 16).hex(),
     }
     assert list(said.subjects) == ["raw", "canonical", "attributes", "findings", *[name for name, _ in PARTS]]
-    assert (entry.unit, entry.run, entry.certifies, entry.receipt_id) == (UNIT, b"r" * 16, None, b"i" * 16)
+    assert (entry.unit, entry.run, entry.certifies, entry.nonce) == (UNIT, b"r" * 16, None, b"i" * 16)
     assert entry.spki == KEY.spki
+    drawn = attester().attest(draft(), unit=UNIT)
+    assert parse_statement(drawn.statement).predicate["nonce"] == CountingRandomTokens(2)
+    assert drawn.nonce.hex() == CountingRandomTokens(2), "the nonce is drawn once, and is the receipt id"
 
 
 class CountingRandomTokens:

@@ -43,9 +43,7 @@ def log(i):
 def sign(i, plan, when=None):
     known = erasure.erasures(i.world.store, log(i))
     when = when or now(i)
-    return erasure.sign_erasure(
-        i.eraser, plan, erasure.open_targets(plan, known, when), reason="asked", effective_at=when
-    )
+    return erasure.sign_erasure(i.eraser, plan, erasure.open_targets(plan, known, when), reason="asked", effective_at=when)
 
 
 def plan_run(i, which=0, method=erasure.KEY):

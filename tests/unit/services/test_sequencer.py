@@ -11,8 +11,9 @@ import time
 
 import pytest
 
+from apostille.core.entry import parse_entry
 from apostille.errors import ApostilleError, BackPressureError, ConflictError, OutcomeUnknownError, StorageUnavailableError
-from apostille.ports import PendingEntry, Record
+from apostille.ports import PendingEntry, Record, UnsignedEntry
 from apostille.services import sequencer as module
 from apostille.services.sequencer import Sequencer
 from apostille.storage.memory import MemoryStore
@@ -48,11 +49,11 @@ class GatedStore(MemoryStore):
 
 
 def seal(entry: PendingEntry, leaf: bytes, leaf_hash: bytes) -> Record:
-    return Record(leaf, leaf_hash, entry.statement, entry.pae_digest, entry.unit, None, ())
+    return Record(leaf, leaf_hash, entry.statement, entry.nonce, entry.unit, None, ())
 
 
 def entry(number: int) -> PendingEntry:
-    return PendingEntry(b"%d" % number, number.to_bytes(32, "big"), b"signature", b"spki", (), bytes(16))
+    return PendingEntry(b"%d" % number, number.to_bytes(32, "big"), b"signature", b"spki", (), bytes(16), bytes(16))
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_many_threads(store, sequencer, heads):
     for mine in found.values():
         assert [index for _, index in mine] == sorted(index for _, index in mine)
     for number, index in pairs:
-        assert store.record(index).pae_digest == number.to_bytes(32, "big")
+        assert store.record(index).statement == b"%d" % number
     assert sum(store.batches) == 1600
     assert len(store.batches) < 1600, "every entry had a sync of its own"
     assert max(store.batches) > 1
@@ -309,3 +310,124 @@ def test_nothing_is_released_before_it_is_durable(store, sequencer):
     store.gate.set()
     assert ticket.wait(5) == 0
     assert store.count() == 1
+
+
+# --- signatures and seals are made by whoever comes first
+
+
+def unsigned(number: int, sign=lambda message: b"signature of " + message[-4:]) -> UnsignedEntry:
+    return UnsignedEntry(b"%04d" % number, sign, b"spki", (), bytes(16), number.to_bytes(16, "big"))
+
+
+def test_the_log_signs_what_nobody_has_signed(store, sequencer):
+    """The one who said it was interrupted right after his statement had its place: it is committed, and the log goes on."""
+    tickets = [sequencer.submit(unsigned(number)) for number in range(3)]
+    assert [ticket.wait(5) for ticket in tickets] == [0, 1, 2]
+    assert [parse_entry(store.record(index).entry).signature for index in range(3)] == [
+        b"signature of %04d" % i for i in range(3)
+    ]
+
+
+def test_order_is_that_of_submission_whoever_signs_first(store, sequencer):
+    stalled(store, sequencer)
+    tickets = [sequencer.submit(unsigned(number)) for number in range(1, 20)]
+    for ticket in reversed(tickets):
+        ticket.prepare()
+    store.gate.set()
+    assert [ticket.wait(5) for ticket in tickets] == list(range(1, 20))
+    assert [store.record(index).statement for index in range(1, 20)] == [b"%04d" % number for number in range(1, 20)]
+
+
+def test_each_is_signed_and_sealed_once(store):
+    signed: list[bytes] = []
+    sealed: list[bytes] = []
+
+    def sign(message: bytes) -> bytes:
+        signed.append(message)
+        time.sleep(0.001)
+        return b"signature"
+
+    def seal_and_count(entry: PendingEntry, leaf: bytes, leaf_hash: bytes) -> Record:
+        sealed.append(entry.statement)
+        return seal(entry, leaf, leaf_hash)
+
+    sequencer = Sequencer(store, seal_and_count, lambda _: None)
+
+    def work(first: int) -> None:
+        for number in range(first, first + 25):
+            ticket = sequencer.submit(unsigned(number, sign))
+            ticket.prepare()
+            ticket.wait(5)
+            ticket.prepare()
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in range(0, 200, 25)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sequencer.close()
+    assert len(signed) == len(set(signed)) == 200
+    assert len(sealed) == len(set(sealed)) == 200
+
+
+def test_a_seal_that_fails_beside_the_log_fails_the_batch_and_stops_the_log(store):
+    asked: list[object] = []
+
+    def refuse(entry: PendingEntry, leaf: bytes, leaf_hash: bytes) -> Record:
+        asked.append(entry)
+        if len(asked) == 1:
+            raise StorageUnavailableError("the unit's key can't be written")
+        return seal(entry, leaf, leaf_hash)
+
+    sequencer = Sequencer(store, refuse, lambda _: None)
+    ticket = sequencer.submit(unsigned(0))
+    ticket.prepare()
+    with pytest.raises(StorageUnavailableError, match="unit's key"):
+        ticket.wait(5)
+    with pytest.raises(StorageUnavailableError, match="the log has stopped"):
+        sequencer.submit(unsigned(1))
+    assert store.count() == 0
+    assert len(asked) == 1, "what failed is not tried again: a second sync may say yes to what the first has lost"
+    sequencer.close()
+
+
+def test_contents_are_let_go_after_the_commit(sequencer):
+    ticket = sequencer.submit(unsigned(0))
+    ticket.wait(5)
+    assert ticket.entry is None
+    ticket.prepare()
+    assert ticket.wait(5) == 0
+
+
+def test_no_more_bytes_wait_than_may(store):
+    sequencer = Sequencer(store, seal, lambda _: None, max_waiting_bytes=1000)
+    first = stalled(store, sequencer)
+    size = entry(1).size
+    tickets = [first]
+    with pytest.raises(BackPressureError, match="at most 1,000 may") as caught:
+        for number in range(1, 2000):
+            tickets.append(sequencer.submit(entry(number)))
+    assert caught.value.retry_after_seconds == 1
+    assert (
+        sum(entry(number).size for number in range(len(tickets)))
+        <= 1000
+        < sum(entry(number).size for number in range(len(tickets) + 1))
+    )
+    assert size > 0
+    store.gate.set()
+    for ticket in tickets:
+        ticket.wait(5)
+    large = PendingEntry(b"x" * 5000, bytes(32), b"signature", b"spki", (), bytes(16), bytes(16))
+    assert sequencer.submit(large).wait(5) == len(tickets), "what is larger than all that may wait is taken when it is alone"
+    sequencer.close()
+
+
+def test_a_busy_log_waits_for_as_many_as_came_before_but_not_long(store, sequencer):
+    """Two came at once; the next one is alone: it is committed all the same, a few milliseconds later."""
+    first = stalled(store, sequencer)
+    pair = [sequencer.submit(entry(number)) for number in (1, 2)]
+    store.gate.set()
+    assert [ticket.wait(5) for ticket in (first, *pair)] == [0, 1, 2]
+    began = time.monotonic()
+    assert sequencer.submit(entry(3)).wait(5) == 3
+    assert time.monotonic() - began < 1

@@ -230,10 +230,10 @@ def test_a_database_of_somebody_else(path, read_only):
         SqliteStore(path, read_only=read_only)
 
 
-@pytest.mark.parametrize("version", ["2", "0", "", "1.0", "x"])
+@pytest.mark.parametrize("version", ["3", "1", "0", "", "1.0", "x"])
 def test_another_schema(store, path, version):
     store._db.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (version,))
-    with pytest.raises(UnsupportedVersionError, match="this apostille knows 1") as caught:
+    with pytest.raises(UnsupportedVersionError, match="this apostille knows 2") as caught:
         SqliteStore(path, read_only=True)
     assert caught.value.version == version
 
@@ -303,8 +303,8 @@ WRONG_ROWS = {
     "a statement that is NULL": "UPDATE leaf SET statement = NULL WHERE idx = 3",
     "a leaf hash that is a number": "UPDATE leaf SET leaf_hash = 2.5 WHERE idx = 3",
     "a run that is text": "UPDATE leaf SET run = 'text' WHERE idx = 3",
-    "an opening that is text": "UPDATE opening SET ciphertext = 'text' WHERE idx = 3",
-    "a name that is a blob": "UPDATE opening SET name = x'00' WHERE idx = 3",
+    "an opening that is text": "UPDATE opening SET sealed = 'text' WHERE idx = 3",
+    "a name that is not UTF-8": "UPDATE opening SET sealed = x'0001ff00000000' WHERE idx = 3",
     "a checkpoint that is text": "UPDATE checkpoint SET note = 'text'",
     "a checkpoint root that is NULL": "UPDATE checkpoint SET root = NULL",
     "a missing table": "DROP TABLE opening",

@@ -133,7 +133,7 @@ def _attest(
     )
     receipt_id = attester.random.token(16)
     # An unknown data subject: each file is an erasure unit of its own.
-    entry = attester.attest(draft, unit=receipt_id, receipt_id=receipt_id)
+    entry = attester.attest(draft, unit=receipt_id, nonce=receipt_id)
     index = keeper.submit(entry).wait(_TIMEOUT_SECONDS)
     keeper.wait_published(index, _TIMEOUT_SECONDS)
     _, receipt = keeper.receipt_at(index)

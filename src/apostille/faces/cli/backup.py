@@ -24,7 +24,8 @@ from apostille.services.erasure import Completed, complete
 from apostille.services.restore import Recovered, check_claim, public_record, recover
 from apostille.storage import backup as copies
 from apostille.storage import files
-from apostille.storage.sqlite import SCHEMA, SqliteStore
+from apostille.storage.schema import SCHEMA
+from apostille.storage.sqlite import SqliteStore
 from apostille.storage.tiles import TileFolder
 
 _ATTEMPTS = 3

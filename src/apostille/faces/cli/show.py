@@ -85,7 +85,7 @@ def _item(index: int, record: Record, vault: Vault) -> dict[str, Any]:
         "type": said.type.removeprefix("urn:apostille:").removesuffix(":v1"),
         "seq": said.predicate.get("seq"),
         "captured_at": said.predicate["captured_at"],
-        "receipt_id": record.receipt_id.hex() if record.receipt_id else None,
+        "receipt_id": record.nonce.hex(),
         "statement": dict(said.predicate),
         "attributes": attributes,
         "raw": _text(said, opened, "raw"),

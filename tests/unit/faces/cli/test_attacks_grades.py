@@ -52,7 +52,7 @@ def folder(tmp_path, monkeypatch):
         assurance="observed",
         commitment="plain",
     )
-    keeper.submit(attester.attest(draft, unit=bytes(16), receipt_id=bytes(16))).wait(10)
+    keeper.submit(attester.attest(draft, unit=bytes(16), nonce=bytes(16))).wait(10)
     keeper.close()
     return made
 
@@ -144,7 +144,7 @@ def test_a_rebuilt_log_is_its_twin_and_says_something_else(folder):
         assert old.subjects.keys() == new.subjects.keys()
         assert before[index].entry != after[index].entry
         if old.type == predicates.OUTPUT:
-            assert before[index].receipt_id == after[index].receipt_id
+            assert before[index].nonce == after[index].nonce
 
 
 def test_rebuilding_stops_at_what_it_does_not_know(folder):

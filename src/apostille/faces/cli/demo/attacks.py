@@ -34,6 +34,8 @@ from apostille.core.merkle import leaf_hash
 from apostille.core.opening import opening_digest
 from apostille.core.statement import format_statement, parse_statement
 from apostille.core.tree import EMPTY, append_leaves, pack_edge
+from apostille.ports import SealedOpening
+from apostille.storage import openings
 from apostille.wiring import StoreFolder
 
 DATABASE = "a"
@@ -95,16 +97,14 @@ def _renumber(db: apsw.Connection, start: int, by: int) -> None:
         db.execute(f"UPDATE {table} SET idx = -idx WHERE idx < 0")  # noqa: S608 - two constants
 
 
-def edit_statement(folder: StoreFolder, index: int, *, is_thorough: bool = False) -> Attack:
-    """Move the time at which something was captured; thorough: with the digest that is stored beside the statement."""
+def edit_statement(folder: StoreFolder, index: int) -> Attack:
+    """Move the time at which something was captured."""
     with _database(folder) as db:
         old = parse_statement(_value(db, "SELECT statement FROM leaf WHERE idx = ?", index))
         time = str(old.predicate["captured_at"])
         moved = time[:-2] + str((int(time[-2]) + 1) % 10) + "Z"
         new = format_statement(old.type, {**old.predicate, "captured_at": moved}, old.subjects.items())
         db.execute("UPDATE leaf SET statement = ? WHERE idx = ?", (new, index))
-        if is_thorough:
-            db.execute("UPDATE leaf SET pae_digest = ? WHERE idx = ?", (sha256(dsse.pae(new)), index))
     return Attack("edit_statement", DATABASE, f"moved the time at which entry {index} was captured")
 
 
@@ -120,7 +120,7 @@ def edit_entry(folder: StoreFolder, index: int, text: str, *, is_thorough: bool 
         said = format_statement(old.type, old.predicate, subjects.items())
         digest = sha256(dsse.pae(said))
         made = format_entry(Entry(digest, entry.signature, entry.spki, entry.key_details))
-        db.execute("UPDATE leaf SET statement = ?, entry = ?, pae_digest = ? WHERE idx = ?", (said, made, digest, index))
+        db.execute("UPDATE leaf SET statement = ?, entry = ? WHERE idx = ?", (said, made, index))
         if is_thorough:
             _agree(db)
     more = ", and recomputed every hash above it" if is_thorough else ""
@@ -130,16 +130,19 @@ def edit_entry(folder: StoreFolder, index: int, text: str, *, is_thorough: bool 
 def edit_opening(folder: StoreFolder, index: int, place: int = 1) -> Attack:
     """Flip one bit of a sealed opening; place 1 is the canonical content of an output."""
     with _database(folder) as db:
-        sealed = _value(db, "SELECT ciphertext FROM opening WHERE idx = ? AND place = ?", index, place)
-        flipped = bytes((sealed[0] ^ 1,)) + sealed[1:]
-        db.execute("UPDATE opening SET ciphertext = ? WHERE idx = ? AND place = ?", (flipped, index, place))
+        sealed = list(openings.unpack(_value(db, "SELECT sealed FROM opening WHERE idx = ?", index)))
+        old = sealed[place].ciphertext
+        sealed[place] = SealedOpening(sealed[place].name, bytes((old[0] ^ 1,)) + old[1:])
+        db.execute("UPDATE opening SET sealed = ? WHERE idx = ?", (openings.pack(sealed), index))
     return Attack("edit_opening", DATABASE, f"flipped one bit of the sealed content of entry {index}")
 
 
 def delete_opening(folder: StoreFolder, index: int, place: int = 1) -> Attack:
     """Delete a sealed opening without an erasure statement."""
     with _database(folder) as db:
-        db.execute("DELETE FROM opening WHERE idx = ? AND place = ?", (index, place))
+        sealed = list(openings.unpack(_value(db, "SELECT sealed FROM opening WHERE idx = ?", index)))
+        del sealed[place]
+        db.execute("UPDATE opening SET sealed = ? WHERE idx = ?", (openings.pack(sealed), index))
     return Attack("delete_opening", DATABASE, f"deleted the sealed content of entry {index}")
 
 
@@ -203,18 +206,18 @@ def insert_leaf(folder: StoreFolder, index: int | None = None, *, is_thorough: b
     key = keys.StatementKey.from_seed(SystemRandom().token(keys.P256_SEED_BYTES))
     with _database(folder) as db:
         place = _size(db) if index is None else index
-        rows: list[Any] = db.execute("SELECT idx, statement FROM leaf WHERE receipt_id IS NOT NULL ORDER BY idx DESC").fetchall()
+        rows: list[Any] = db.execute("SELECT idx, statement FROM leaf ORDER BY idx DESC").fetchall()
         source, old = next((idx, said) for idx, data in rows if "canonical" in (said := parse_statement(data)).subjects)
         own = {name: value for name, value in old.predicate.items() if name not in {"run", "seq", "previous"}}
         statement = format_statement(old.type, {**own, "key_id": key.key_id}, old.subjects.items())
         message = dsse.pae(statement)
         entry = format_entry(Entry(sha256(message), key.sign(message), key.spki))
-        sealed = db.execute("SELECT place, name, ciphertext FROM opening WHERE idx = ?", (source,)).fetchall()
+        sealed = _value(db, "SELECT sealed FROM opening WHERE idx = ?", source)
         unit, wrapped = db.execute("SELECT unit, wrapped_key FROM leaf WHERE idx = ?", (source,)).get
         _renumber(db, place, 1)
-        values = (place, leaf_hash(entry), entry, statement, sha256(message), unit, wrapped)
-        db.execute("INSERT INTO leaf VALUES (?,?,?,?,?,?,?,NULL,NULL,NULL)", values)
-        db.executemany("INSERT INTO opening VALUES (?,?,?,?)", [(place, *row) for row in sealed])
+        values = (place, leaf_hash(entry), entry, statement, bytes.fromhex(own["nonce"]), unit, wrapped)
+        db.execute("INSERT INTO leaf VALUES (?,?,?,?,?,?,?,NULL,NULL)", values)
+        db.execute("INSERT INTO opening VALUES (?,?)", (place, sealed))
         if is_thorough:
             _agree(db)
     more = ", and recomputed every hash and the head" if is_thorough else ""

@@ -47,6 +47,7 @@ _LEAF_HASH = f"leaf {OUTPUT}: the entry has not the leaf hash"
 _SIGNATURE = f"leaf {OUTPUT}: the signature of the statement does not verify"
 _MISSING = f"leaf {OUTPUT}: openings are missing that no erasure names"
 _UNWRAP = f"leaf {OUTPUT}: a record key does not unwrap"
+_OTHER_ID = f"leaf {OUTPUT}: the store files it under another receipt id"
 _ORDER = f"leaf {OUTPUT}: run"
 _UNKNOWN_KEY = "its signer's key is certified by no earlier"
 _REWRITE = "REWRITE before size {signed}: the entries do not lead"
@@ -61,11 +62,6 @@ _GOOD = "VERIFIED, UNWITNESSED"
 # Whoever can write the database, but has no key at all.
 _EDITS = (
     _a("edit a statement", lambda s: attacks.edit_statement(s.folder, OUTPUT), store(_STATEMENT, checks.SIGNATURE, index=OUTPUT)),
-    _a(
-        "edit a statement and its digest",
-        lambda s: attacks.edit_statement(s.folder, OUTPUT, is_thorough=True),
-        store(_STATEMENT, checks.SIGNATURE, index=OUTPUT),
-    ),
     _a("edit an entry", lambda s: attacks.edit_entry(s.folder, OUTPUT, FORGED), store(_LEAF_HASH, checks.TREE, index=OUTPUT)),
     _a(
         "edit an entry and every hash above it",
@@ -190,7 +186,8 @@ _COLUMNS = tuple(
         ("no record key", "wrapped_key = NULL", _MISSING, checks.CONTENT),
         ("another run", "run = zeroblob(16)", f"leaf {OUTPUT}: the store files it under another run", checks.SIGNATURE),
         ("another key", "certifies = zeroblob(32)", f"leaf {OUTPUT}: the store files it under another key", checks.SIGNATURE),
-        ("another digest", "pae_digest = zeroblob(32)", _STATEMENT, checks.SIGNATURE),
+        ("another receipt id", "nonce = zeroblob(16)", _OTHER_ID, checks.SIGNATURE),
+        ("another's receipt id", f"nonce = (SELECT nonce FROM leaf WHERE idx = {LATER})", _OTHER_ID, checks.SIGNATURE),  # noqa: S608 - a constant
         ("another leaf hash", "leaf_hash = zeroblob(32)", _LEAF_HASH, checks.TREE),
     )
 )

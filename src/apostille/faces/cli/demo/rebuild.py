@@ -95,7 +95,7 @@ class _Forger:
     def _content(self, index: int, record: Record, said: Statement) -> None:
         fields, text = said.predicate, self._text(index).encode()
         run = self._runs.get(fields.get("run", ""))
-        receipt_id = record.receipt_id.hex() if record.receipt_id else None
+        receipt_id = record.nonce.hex()
         if said.type == predicates.INPUT and run is not None:
             run.input(text, source={"kind": "user"})
         elif said.type == predicates.TOOL_CALL and run is not None:
@@ -113,7 +113,7 @@ class _Forger:
                 commitment=fields["commitment"],
             )
             attester = self._attesters[fields["key_id"]]
-            self._keeper.submit(attester.attest(draft, unit=KEYS_UNIT, receipt_id=record.receipt_id)).wait(_TIMEOUT_SECONDS)
+            self._keeper.submit(attester.attest(draft, unit=KEYS_UNIT, nonce=record.nonce)).wait(_TIMEOUT_SECONDS)
         else:
             raise ConfigurationError(f"leaf {index} is of a kind that this attack does not know: {said.type}")
 
