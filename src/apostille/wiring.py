@@ -35,8 +35,8 @@ DEFAULT_ORIGIN_BASE = "apostille.invalid"
 ERASURE_KEY = "erasure.pem"
 _KEY_FILES = ("root.pem", "root-next.pem", "keeper.pem", ERASURE_KEY, "log.ed25519", "log.mldsa44", "units")
 _SEED_BYTES = 32
-_MAX_KEY_FILE = 16 * 1024
-_MAX_KNOWN_LOGS = 2**20
+MAX_KEY_FILE_BYTES = 16 * 1024
+MAX_KNOWN_LOGS_BYTES = 2**20
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -92,7 +92,7 @@ def load_policy(path: Path | None = None) -> Policy:
         NotFoundError: ``path`` names no file.
         MalformedError: Not a trust file.
     """
-    data = files.read_file(path or known_logs_path(), limit=_MAX_KNOWN_LOGS)
+    data = files.read_file(path or known_logs_path(), limit=MAX_KNOWN_LOGS_BYTES)
     if data is None:
         if path is not None:
             raise NotFoundError(f"there is no trust file {path}")
@@ -195,7 +195,7 @@ def statement_key(path: Path) -> keys.StatementKey:
     Raises:
         ConfigurationError: There is none, or it is another kind of key.
     """
-    data = files.read_file(path, limit=_MAX_KEY_FILE)
+    data = files.read_file(path, limit=MAX_KEY_FILE_BYTES)
     if data is None:
         raise ConfigurationError(f"there is no key file {path}")
     return keys.StatementKey.from_pem(data)
@@ -219,7 +219,7 @@ def _signer(folder: StoreFolder, origin: str) -> LogSigner:
 
 
 def _seed(path: Path) -> bytes:
-    data = files.read_file(path, limit=_MAX_KEY_FILE)
+    data = files.read_file(path, limit=MAX_KEY_FILE_BYTES)
     if data is None:
         raise ConfigurationError(f"the key file {path.name} is missing")
     return strict.base64_bytes(data.decode("ascii", "replace").removesuffix("\n"), size=_SEED_BYTES, spec=path.name)

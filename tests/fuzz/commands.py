@@ -130,7 +130,7 @@ class Command:
     file: str
     calls: tuple[tuple[str, ...], ...]
     given: tuple[bytes, ...] = ()
-    size: int = 64 * 2**10
+    size: int = 2 * 2**20
     is_changing: bool = False
     codes: frozenset[int] = field(default_factory=lambda: frozenset(DOCUMENTED))
 
@@ -182,7 +182,7 @@ _NUMBERS = tuple(str(number) for number in range(8))
 READING = (("verify",), ("show",), ("log", "info"))
 _LIST: tuple[Command, ...] = (
     Command("verify RECEIPT", f"work/{RECEIPT}", (("verify", RECEIPT), ("--json", "verify", RECEIPT))),
-    Command("verify --artifact", f"work/{ARTIFACT}", (("verify", RECEIPT),), size=256 * 2**10),
+    Command("verify --artifact", f"work/{ARTIFACT}", (("verify", RECEIPT),)),
     Command("verify --trust", "trust", (("verify", RECEIPT, "--trust", "../trust"),), given=(TRUST_FILE,)),
     Command(
         "verify many",
@@ -210,11 +210,11 @@ _LIST: tuple[Command, ...] = (
     Command("trust add FILE", "trust", (("trust", "add", "../trust"), ("trust", "list")), given=(TRUST_FILE,)),
     Command("known_logs", "config/apostille/known_logs", (("trust", "list"), ("trust", "remove", "x"), ("verify", RECEIPT))),
     Command("head memory", "state/apostille/heads/*", (("verify",), ("trust", "list"), ("verify", RECEIPT, "--log", _STORE))),
-    Command("apostille.toml", f"work/{_STORE}/apostille.toml", (*READING, ("serve",)), size=300 * 2**10),
+    Command("apostille.toml", f"work/{_STORE}/apostille.toml", (*READING, ("serve",))),
     Command("keys/units", f"work/{_STORE}/keys/units", (*READING, ("log", "receipt", "2", "--out", "x"))),
-    Command("keys/keeper.pem", f"work/{_STORE}/keys/keeper.pem", (("attest", ARTIFACT),), size=20 * 2**10, is_changing=True),
-    Command("keys/log.ed25519", f"work/{_STORE}/keys/log.ed25519", (("attest", ARTIFACT),), size=20 * 2**10, is_changing=True),
-    Command("keys/log.mldsa44", f"work/{_STORE}/keys/log.mldsa44", (("attest", ARTIFACT),), size=20 * 2**10, is_changing=True),
+    Command("keys/keeper.pem", f"work/{_STORE}/keys/keeper.pem", (("attest", ARTIFACT),), is_changing=True),
+    Command("keys/log.ed25519", f"work/{_STORE}/keys/log.ed25519", (("attest", ARTIFACT),), is_changing=True),
+    Command("keys/log.mldsa44", f"work/{_STORE}/keys/log.mldsa44", (("attest", ARTIFACT),), is_changing=True),
     Command(
         "store.sqlite",
         f"work/{_STORE}/store.sqlite",
@@ -226,7 +226,6 @@ _LIST: tuple[Command, ...] = (
             ("log", "export", "--out", "y"),
             ("attest", ARTIFACT),
         ),
-        size=512 * 2**10,
         is_changing=True,
     ),
     Command(
@@ -243,7 +242,7 @@ _LIST: tuple[Command, ...] = (
             b"clean\nanswer.txt\n--profile\nreport\n--media-type\ntext/markdown\n--findings\nf",
             b"log\ninfo\n--json",
         ),
-        size=4 * 2**10,
+        size=256 * 2**10,
         is_changing=True,
     ),
 )

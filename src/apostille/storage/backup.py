@@ -31,7 +31,7 @@ CONFIG, DATABASE, UNITS = "apostille.toml", "store.sqlite", "keys/units"
 PRIVATE = tuple(f"keys/{n}" for n in ("keeper.pem", "log.ed25519", "log.mldsa44", "root.pem", "root-next.pem", "erasure.pem"))
 _SPEC = "backup manifest"
 _NEEDED = (CONFIG, DATABASE, UNITS)
-_MAX_MANIFEST = 64 * 1024
+MAX_MANIFEST_BYTES = 64 * 1024
 _CHUNK = 2**20
 
 
@@ -200,11 +200,11 @@ class Backup:
         self._tar: tarfile.TarFile | None = None
         try:
             if path.is_dir():
-                data = files.read_file(path / MANIFEST, limit=_MAX_MANIFEST)
+                data = files.read_file(path / MANIFEST, limit=MAX_MANIFEST_BYTES)
             elif path.is_file():
                 self._tar = tarfile.open(path, mode="r:")  # noqa: SIM115 - closed by ``close``
                 with self._open(MANIFEST) as file:
-                    data = file.read(_MAX_MANIFEST + 1)
+                    data = file.read(MAX_MANIFEST_BYTES + 1)
             else:
                 raise NotFoundError(f"there is no backup {path}")
         except tarfile.TarError as error:

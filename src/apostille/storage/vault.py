@@ -18,7 +18,7 @@ from apostille.core import sealing, strict
 from apostille.errors import MalformedError, StorageUnavailableError
 from apostille.storage import files
 
-_LIMIT = 2**32  # some fifty million runs
+MAX_BYTES = 2**32  # some fifty million runs
 _FIELDS = 3
 _GONE = bytes(sealing.KEY_BYTES)  # no random key is this one
 _SPEC = "unit keys"
@@ -52,7 +52,7 @@ class FileVault:
         self._load()
 
     def _load(self) -> None:
-        data = files.read_file(self._path, limit=_LIMIT) or b""
+        data = files.read_file(self._path, limit=MAX_BYTES) or b""
         whole, _, last = data.rpartition(b"\n")
         rows = (_read_row(row) for row in whole.split(b"\n")) if whole else ()
         keys = {unit: key for unit, key in rows if key != _GONE}
@@ -130,7 +130,7 @@ class FileVault:
         """
         with self._lock:
             self._is_writer = True
-            data = files.read_file(self._path, limit=_LIMIT) or b""
+            data = files.read_file(self._path, limit=MAX_BYTES) or b""
             mark = unit.hex().encode() + b" "
             rows = data.split(b"\n")
             if not any(row.startswith(mark) for row in rows):

@@ -17,7 +17,7 @@ from apostille.services.attester import PLAIN, SALTED
 from apostille.services.keeper import Keeper
 from apostille.services.runs import output_draft
 
-_TIMEOUT_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 _TEXT = "text/plain"
 
 
@@ -134,8 +134,8 @@ def _attest(
     receipt_id = attester.random.token(16)
     # An unknown data subject: each file is an erasure unit of its own.
     entry = attester.attest(draft, unit=receipt_id, nonce=receipt_id)
-    index = keeper.submit(entry).wait(_TIMEOUT_SECONDS)
-    keeper.wait_published(index, _TIMEOUT_SECONDS)
+    index = keeper.submit(entry).wait(TIMEOUT_SECONDS)
+    keeper.wait_published(index, TIMEOUT_SECONDS)
     _, receipt = keeper.receipt_at(index)
     files = {
         ".receipt.json": receipt,

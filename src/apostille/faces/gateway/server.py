@@ -21,6 +21,7 @@ import uvicorn
 
 from apostille.errors import ApostilleError, UnavailableError
 from apostille.faces.gateway.app import Gateway
+from apostille.faces.gateway.head import BoundedProtocol
 from apostille.faces.gateway.upstream import Upstream
 from apostille.faces.gateway.wire import Limits
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 KEEP_ALIVE_SECONDS = 65
 DRAIN_SECONDS = 10.0
+MAX_CONNECTIONS = 1024
 _SWEEP_SECONDS = 30.0
 _BACKLOG = 2048
 _log = logging.getLogger(__name__)
@@ -199,7 +201,7 @@ class _Server(uvicorn.Server):
 def _config(app: Gateway) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -208,6 +210,7 @@ def _config(app: Gateway) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,
+        limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=5,
     )

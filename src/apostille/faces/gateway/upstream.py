@@ -9,6 +9,7 @@ Spec: ``gateway.md`` sections 2, 3, 5.
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
@@ -142,7 +143,7 @@ class Upstream:
         url = URL(self._base + raw_path + (f"?{query}" if query else ""), encoded=True)
         for attempt in (1, 2):
             try:
-                async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+                async with self._session.post(url, data=io.BytesIO(body), headers=headers, allow_redirects=False) as response:
                     received.called = True
                     return await self._read(response, received)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
