@@ -281,10 +281,10 @@ def open_keeper(folder: StoreFolder, *, publish_interval_seconds: float = 1.0, i
         raise
 
 
-def open_reader(folder: StoreFolder) -> SqliteStore:
-    """Open a store for reading, beside its keeper."""
+def open_reader(folder: StoreFolder, *, is_snapshot: bool = False) -> SqliteStore:
+    """Open a store for reading, beside its keeper; a snapshot stays as it is now."""
     folder.origin()
-    return SqliteStore(folder.database, read_only=True)
+    return SqliteStore(folder.database, read_only=True, is_snapshot=is_snapshot)
 
 
 def open_vault(folder: StoreFolder) -> FileVault:

@@ -46,6 +46,7 @@ COMMANDS = [
     ["log", "proof"],
     ["log", "receipt"],
     ["log", "export"],
+    ["log", "fsck"],
     ["trust"],
     ["trust", "add"],
     ["trust", "list"],

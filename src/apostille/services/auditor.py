@@ -1,289 +1,142 @@
 """Verifying a whole store, or one run in it: every entry, statement, signature, key, chain and opening, against signed heads.
 
 Nothing that the store says of itself is believed: leaf hashes are recomputed from the entries, roots from the leaf hashes, and
-compared with the checkpoints that the pinned log key has signed and with the head that this machine remembers.
+compared with the checkpoints that the pinned log key has signed and with the head that this machine remembers. What an earlier
+audit has read (``since``) is not read again: that the tree still begins with it is proven.
 
 It does **not** show that an operator who holds the log key has not rebuilt everything: only somebody who remembers a head can.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from apostille.core import dsse, keychain, predicates
-from apostille.core.checkpoint import Checkpoint
-from apostille.core.digest import ZERO_HEX, sha256
-from apostille.core.entry import Entry, parse_entry
+from apostille.core.checkpoint import Checkpoint, format_checkpoint
+from apostille.core.digest import sha256
+from apostille.core.entry import parse_entry
 from apostille.core.merkle import check_consistency, check_inclusion, leaf_hash
 from apostille.core.policy import NO_QUORUM, Policy, VerifiedCheckpoint, open_checkpoint
-from apostille.core.signatures import key_id, verify_statement_signature
-from apostille.core.statement import Statement, parse_statement
-from apostille.core.tree import EMPTY, HashReader, append_leaves, leaf_hashes, prove_consistency, prove_inclusion
+from apostille.core.statement import parse_statement
+from apostille.core.tree import (
+    EMPTY,
+    HashReader,
+    Head,
+    append_leaves,
+    head_at,
+    leaf_hashes,
+    prove_consistency,
+    prove_inclusion,
+    root_at,
+)
 from apostille.errors import (
     ApostilleError,
-    DigestMismatchError,
+    InclusionError,
     IncompleteError,
     MalformedError,
-    NotFoundError,
-    PolicyError,
     RollbackError,
+    SplitViewError,
     UntrustedError,
     VerificationError,
 )
 from apostille.ports import HeadMemory, Reader, Record, SignedCheckpoint, Vault
+from apostille.services.attester import utc_ms
+from apostille.services.audit import Audit as Audit  # noqa: PLC0414 - what an examination returns
+from apostille.services.audit import AuditState
+from apostille.services.audit import RunState as RunState  # noqa: PLC0414
+from apostille.services.binding import bind as bind  # noqa: PLC0414 - where those look for it who read single leaves
+from apostille.services.binding import read_leaf, read_leaves
 from apostille.services.examination import Examination
+from apostille.services.keyring import Keyring
+from apostille.services.ledger import MAX_LISTED, Findings, Ledger
 from apostille.services.receipts import key_chain
-from apostille.services.vault import open_record
 from apostille.services.verifier import UNWITNESSED
 
 _CHUNK = 256
-_OWN_UNIT = bytes(predicates.ID_BYTES)  # the erasure unit of key statements
 Progress = Callable[[int, int], None]
 
 
-@dataclass(slots=True)
-class RunState:
-    """One run as far as it has been read.
+class _Claims:
+    """Signed checkpoints from a size on, one after the other, held against the roots that the leaves lead to."""
 
-    Attributes:
-        id: 32 hex digits.
-        isolation: As its run-open says.
-        count: Statements so far.
-        outcome: Of run-close; empty while it is open.
-    """
+    def __init__(self, reader: Reader, policy: Policy, origin: str, start: int, newest: SignedCheckpoint | None) -> None:
+        self._left: Iterator[SignedCheckpoint] = reader.checkpoints_from(start) if newest is not None else iter(())
+        self._newest = newest
+        self._policy = policy
+        self._origin = origin
+        self.count = 0
+        self.wrong: list[ApostilleError] = []  # roots
+        self.unsound: list[ApostilleError] = []  # notes
+        self._next = self._advance()
 
-    id: str
-    isolation: str = ""
-    count: int = 0
-    previous: str = ZERO_HEX
-    outcome: str = ""
-
-
-@dataclass(slots=True)
-class Openings:
-    """How many leaves have their openings where: each counts once, under the last that applies."""
-
-    opened: int = 0
-    sealed: int = 0
-    erased: int = 0
-    missing: int = 0
-
-    def __str__(self) -> str:
-        total = self.opened + self.sealed + self.erased + self.missing
-        return f"{total} leaves = {self.opened} opened + {self.sealed} sealed + {self.erased} erased + {self.missing} missing"
-
-
-@dataclass(slots=True)
-class Audit:
-    """What was found in a store.
-
-    Attributes:
-        origin: The log's name.
-        size: Leaves examined.
-        checkpoint: The newest signed checkpoint, verified.
-        runs: By id, in order.
-        openings: Counted.
-        gaps: Declared gaps.
-        erasures: Indexes of erasure statements.
-    """
-
-    origin: str
-    size: int = 0
-    checkpoint: VerifiedCheckpoint | None = None
-    runs: dict[str, RunState] = field(default_factory=dict)
-    openings: Openings = field(default_factory=Openings)
-    gaps: int = 0
-    erasures: list[int] = field(default_factory=list)
+    def _advance(self) -> SignedCheckpoint | None:
+        claim = next(self._left, None)
+        # A keeper at work may have signed more since the head was read.
+        return claim if claim is not None and self._newest is not None and claim.size <= self._newest.size else None
 
     @property
-    def summary(self) -> str:
-        """The counts of openings, and which statements have erased some."""
-        by = f"; erased by the statements at {', '.join(map(str, self.erasures[:10]))}" if self.openings.erased else ""
-        return f"{self.openings}{by}{', ..' if by and len(self.erasures) > 10 else ''}"
+    def due(self) -> int | None:
+        """The size of the next one."""
+        return self._next.size if self._next is not None else None
 
+    def meet(self, root: bytes) -> None:
+        """Compare the next one with the root of the tree of its size."""
+        claim = self._next
+        if claim is None:
+            return
+        self.count += 1
+        if claim.root_hash != root and not self.wrong:
+            self.wrong.append(VerificationError(f"REWRITE before size {claim.size}: the entries do not lead to its signed root"))
+        if self._newest is not None and claim.size != self._newest.size:
+            self._open(claim)
+        self._next = self._advance()
 
-def bind(record: Record) -> tuple[Entry, Statement]:
-    """Read a stored leaf: entry, statement and signature belong together. It does **not** ask who the signer is.
-
-    Raises:
-        VerificationError, MalformedError: They do not, or one of them is none.
-    """
-    if leaf_hash(record.entry) != record.leaf_hash:
-        raise DigestMismatchError("the entry has not the leaf hash that is stored for it")
-    entry = parse_entry(record.entry)
-    message = dsse.pae(record.statement)
-    if sha256(message) != entry.pae_digest:
-        raise DigestMismatchError("the statement is not the one that the log entry commits to")
-    verify_statement_signature(entry.spki, entry.signature, message)
-    said = parse_statement(record.statement)
-    if said.predicate["key_id"] != key_id(entry.spki):
-        raise PolicyError("the statement names another key than the one that signed it")
-    return entry, said
-
-
-class _Ledger:
-    """Reads leaves in order and holds each against all before it."""
-
-    def __init__(
-        self, examination: Examination, audit: Audit, policy: Policy, reader: Reader, vault: Vault | None, now: str | None
-    ) -> None:
-        self._examination = examination
-        self._reader = reader
-        self._now = now
-        self._audit = audit
-        self._vault = vault
-        self._logs = {log.name: log for log in policy.logs}
-        self._certificates: dict[bytes, keychain.Certificate] = {}
-        self._ended: set[bytes] = set()
-        self._alone: set[bytes] = set()  # statements of no run: no chain shows that one was put in again
-        self._without_opening: dict[int, tuple[set[str], bytes]] = {}
-        # Whoever has the key of the log's own unit has the store's key file: to him, a key that is not there is lost or erased.
-        self._is_own_vault = vault is not None and vault.key(_OWN_UNIT) is not None
-        self._erased: dict[tuple[int, bytes], set[str]] = {}
-        self._due: dict[tuple[int, bytes], dict[str, str]] = {}  # those whose time has come, and how they are to go
-
-    def take(self, index: int, record: Record) -> None:
-        """Examine one leaf; what is wrong with it is filed under its index."""
+    def _open(self, claim: SignedCheckpoint) -> None:
         try:
-            entry, said = bind(record)
+            opened = open_checkpoint(claim.note, self._policy)
+            shown = opened.checkpoint
+            if (shown.origin, shown.size, shown.root_hash) != (self._origin, claim.size, claim.root_hash):
+                raise VerificationError("it is another log's, or says something else than the store")
         except ApostilleError as error:
-            self._examination.file(_at(error, index), 11, index)
-            return
-        for check in (self._check_key, self._check_chain, self._check_openings):
+            error.args = (f"the note of the checkpoint of size {claim.size}: {error}",)
+            self.unsound.append(error)
+
+    def finish(self, size: int) -> None:
+        """What is left when the leaves have ended can't be met."""
+        if self._next is not None:
+            self.wrong.append(
+                RollbackError(f"TRUNCATED: a checkpoint of size {self._next.size} was signed, {size} leaves are here")
+            )
+
+
+@dataclass(slots=True)
+class _Scan:
+    """What reading the leaves has come to.
+
+    Attributes:
+        tree: Grown from the entries.
+        roots: Size to root, where somebody claims one.
+        wrong_hashes: How many stored hashes of subtrees are not what the entries lead to, and the first.
+    """
+
+    tree: Head
+    roots: dict[int, bytes] = field(default_factory=dict)
+    wrong_hashes: int = 0
+    first_wrong: str = ""
+
+    def grow(self, reader: Reader, batch: list[bytes]) -> None:
+        growth = append_leaves(self.tree, leaf_hashes(batch))
+        self.tree = growth.head
+        for level, number, wanted in growth.hashes:
             try:
-                check(index, record, entry, said)
-            except ApostilleError as error:
-                self._examination.file(_at(error, index), 11, index)
-
-    def _check_key(self, index: int, record: Record, entry: Entry, said: Statement) -> None:
-        del record
-        signer = sha256(entry.spki)
-        if index == 0:
-            log = self._logs.get(self._audit.origin)
-            if log is None:
-                raise UntrustedError(f"the trust file names no log {self._audit.origin!r}")
-            self._certificates[signer] = keychain.read_genesis(said, 0, entry.pae_digest, entry.spki, log)
-            if not keychain.binds_origin(log.name, entry.spki):
-                self._examination.notices.append("the log's name does not bind its root key: the log key alone could replace it")
-            return
-        certificate = self._certificates.get(signer)
-        if certificate is None:
-            raise UntrustedError("its signer's key is certified by no earlier statement")
-        if signer in self._ended:
-            raise UntrustedError("its signer's key was retired or revoked before")
-        if said.type != predicates.KEY:
-            keychain.check_signer(said, index, certificate)
-        elif said.predicate["event"] == "certify":
-            made = keychain.read_certificate(said, index, entry.pae_digest, certificate)
-            if made.spki_digest in self._certificates:
-                raise PolicyError("the key was certified before")
-            self._certificates[made.spki_digest] = made
-        elif said.predicate["event"] in {"retire", "revoke"} and certificate.usage == "root":
-            self._ended.add(said.subjects["spki"])
-        else:
-            raise PolicyError("only the root may end a key, and only index 0 founds a log")
-
-    def _check_chain(self, index: int, record: Record, entry: Entry, said: Statement) -> None:
-        del index
-        fields = said.predicate
-        if said.type == predicates.GAP:
-            self._audit.gaps += 1
-            raise IncompleteError(f"GAP: nothing was captured from {fields['from']} to {fields['to']}")
-        if record.certifies != (said.subjects["spki"] if said.type == predicates.KEY else None):
-            raise DigestMismatchError("the store files it under another key than the statement certifies")
-        if record.nonce.hex() != fields["nonce"]:
-            raise DigestMismatchError("the store files it under another receipt id than the statement's nonce")
-        run = fields.get("run")
-        if run is None and said.type == predicates.OUTPUT:
-            if entry.pae_digest in self._alone:
-                raise PolicyError("the statement stands in the log twice")
-            self._alone.add(entry.pae_digest)
-        if (bytes.fromhex(run) if run else None) != record.run:
-            raise DigestMismatchError("the store files it under another run than the statement names")
-        if run is None:
-            return
-        state = self._audit.runs.setdefault(run, RunState(run))
-        seq, previous = state.count, state.previous
-        state.count, state.previous = fields["seq"] + 1, entry.pae_digest.hex()
-        if state.outcome:
-            raise PolicyError(f"run {run} goes on after it was closed")
-        if said.type == predicates.RUN_OPEN:
-            state.isolation = fields["isolation"]
-        if said.type == predicates.RUN_CLOSE:
-            state.outcome = fields["outcome"]
-        if fields["seq"] != seq or fields["previous"] != previous:
-            raise PolicyError(f"run {run} has a hole: statement {seq} is missing, or another one stood here")
-        if (seq == 0) != (said.type == predicates.RUN_OPEN):
-            raise PolicyError(f"run {run} does not begin with run-open, or opens twice")
-        if said.type == predicates.RUN_CLOSE and fields["count"] != seq + 1:
-            raise PolicyError(f"run {run} was closed with {fields['count']} statements, {seq + 1} are here")
-
-    def _check_openings(self, index: int, record: Record, entry: Entry, said: Statement) -> None:
-        if said.type == predicates.ERASURE:
-            for item in said.predicate["erases"]:
-                place = item["index"]
-                named = place, said.subjects.get(f"leaf/{place}", b"")
-                self._erased.setdefault(named, set()).update(item["openings"])
-                if self._now is not None and said.predicate["effective_at"] <= self._now:
-                    self._due.setdefault(named, {}).update(dict.fromkeys(item["openings"], said.predicate["method"]))
-            self._audit.erasures.append(index)
-        wanted = {name for name in said.subjects if name != "spki" and not name.startswith("leaf/")}
-        names, there = {opening.name for opening in record.openings}, _there(record)
-        if names - wanted:
-            raise DigestMismatchError("an opening is stored that the statement does not name")
-        opened = None
-        if there and names == wanted and self._vault is not None:
-            opened = open_record(self._vault, record, dict(said.subjects))  # what is left, if some were destroyed
-            if opened is None and self._is_own_vault:
-                there = set()
-        if wanted - there:
-            self._without_opening[index] = wanted - there, entry.pae_digest
-        elif opened is not None:
-            self._audit.openings.opened += 1
-        else:
-            self._audit.openings.sealed += 1
-
-    def _still_there(self, index: int, digest: bytes, methods: dict[str, str]) -> list[str]:
-        try:
-            record = self._reader.record(index)
-        except NotFoundError:
-            return []  # a finding of its own
-        if record.pae_digest != digest:
-            return []
-        # Without the unit keys nobody sees whether one is gone.
-        has_key = self._vault is not None and self._vault.key(record.unit) is not None
-        return sorted(name for name in _there(record) & methods.keys() if methods[name] == "row" or has_key)
-
-    def finish(self) -> None:
-        """Tell erased openings from missing ones, find what was to be erased and is still there, and see which runs are open."""
-        for (index, digest), methods in self._due.items():
-            still = self._still_there(index, digest, methods)
-            if still:
-                late = f"leaf {index}: erased by a statement, but still there: {', '.join(still)}; the next keeper completes it"
-                self._examination.file(IncompleteError(late), 11, index)
-        for index, (names, digest) in self._without_opening.items():
-            if names <= self._erased.get((index, digest), set()):
-                self._audit.openings.erased += 1
-                continue
-            self._audit.openings.missing += 1
-            lost = ", ".join(sorted(names))
-            error = VerificationError(f"leaf {index}: openings are missing that no erasure names: {lost}")
-            self._examination.file(error, 11, index)
-        for state in self._audit.runs.values():
-            if not state.outcome:
-                self._examination.file(IncompleteError(f"run {state.id} is not closed: {state.count} statements so far"), 11)
-
-
-def _there(record: Record) -> set[str]:
-    """Return the names of the openings of which there is a ciphertext and a record key."""
-    return {opening.name for opening in record.openings if opening.ciphertext} if record.wrapped_key is not None else set()
-
-
-def _at(error: ApostilleError, index: int) -> ApostilleError:
-    """Say at which leaf; the class, and so the meaning, stays."""
-    error.args = (f"leaf {index}: {error}",)
-    return error
+                is_same = list(reader.hashes(level, number, 1)) == [wanted]
+            except VerificationError:
+                is_same = False
+            if not is_same:
+                self.wrong_hashes += 1
+                self.first_wrong = self.first_wrong or (
+                    f"the stored hash {number} of level {level} is not the one that its entries lead to"
+                )
 
 
 def examine_store(
@@ -297,6 +150,8 @@ def examine_store(
     published: bytes | None = None,
     now: str | None = None,
     progress: Progress | None = None,
+    since: AuditState | None = None,
+    is_fast: bool = False,
 ) -> Audit:
     """Examine everything in a store.
 
@@ -310,58 +165,40 @@ def examine_store(
         published: The note in the published ``checkpoint`` file, if there is one.
         now: UTC text: what was to be erased by then must be gone. Without it that is not checked.
         progress: Called with leaves done and leaves in all.
+        since: What an earlier audit has come to: its leaves are not read again if the tree still begins with them.
+        is_fast: Leave the signatures of statements out, and say so.
     """
-    audit = Audit(origin)
     # Read in the order in which a keeper at work writes last: remembered <= signed <= counted <= head, so it never looks behind.
     known = heads.recall(origin) if heads is not None else None
-    signed = reader.checkpoints()
+    newest = reader.checkpoint()
     count, head = reader.count(), reader.head()
-    claims = {c.size: c for c in signed}
-    sizes = {*claims, head.size} | ({known.size} if known else set())
-    roots: dict[int, bytes] = {}
-    ledger = _Ledger(examination, audit, policy, reader, vault, now)
-
-    with examination.step(11, "every entry, statement, signature, key, chain and opening") as step:
-        before = len(examination.failures)
-        tree, batch = EMPTY, []
-        subtrees: list[tuple[int, int, bytes]] = []
-        expected = 0
-        for index, record in reader.records():
-            if index >= head.size or index != expected:
-                break
-            expected += 1
-            ledger.take(index, record)
-            batch.append(record.entry)
-            if expected in sizes or len(batch) == _CHUNK:
-                growth = append_leaves(tree, leaf_hashes(batch))
-                tree, batch = growth.head, []
-                roots[expected] = tree.root_hash
-                subtrees += growth.hashes
-                if progress is not None:
-                    progress(expected, head.size)
-        audit.size = expected
-        ledger.finish()
-        found = len(examination.failures) - before
-        step.detail = f"{audit.summary}; {len(audit.runs)} runs"
-        if found:
-            step.outcome = "failed"
-        if expected < head.size:
-            step.outcome = "failed"
-            examination.file(VerificationError(f"leaf {expected} is missing from the store"), 11, expected)
+    audit, base = Audit(origin), EMPTY
+    if since is not None:
+        audit, base = _go_on(examination, reader, since, head)
+    findings = Findings(examination)
+    ledger = Ledger(findings, audit, policy, reader, vault, now, root=base.root_hash)
+    if since is not None and audit.start:
+        ledger.keys.ended.update(since.ended)
+        ledger.keys.replaced.update(since.replaced)
+        if audit.gaps:
+            findings.file(IncompleteError(f"GAP: {audit.gaps} declared before, the first at leaf {audit.gap_indexes[0]}"))
+    shown = _open_published(examination, published, policy, origin)
+    claims = _Claims(reader, policy, origin, audit.start, newest)
+    wanted = {head.size, *(c.size for c in (known, shown) if c is not None)}
+    scan = _Scan(base, {audit.start: base.root_hash})
+    _read_all(examination, findings, ledger, audit, reader, scan, claims, wanted, head.size, progress, is_fast=is_fast)
     with examination.step(11, "stored hashes of subtrees are those of the entries"):
-        for level, number, wanted in subtrees:
-            if list(reader.hashes(level, number, 1)) != [wanted]:
-                raise VerificationError(f"the stored hash {number} of level {level} is not the one that its entries lead to")
+        if scan.first_wrong:
+            more = f" (and {scan.wrong_hashes - 1} more)" if scan.wrong_hashes > 1 else ""
+            raise VerificationError(scan.first_wrong + more)
     if count > head.size:
         with examination.step(11, "no leaf lies outside the tree"):
             raise VerificationError(f"the store holds {count} leaves, its head says {head.size}")
-    _check_heads(examination, audit, policy, signed, roots, (head.size, head.root_hash))
-    _check_known(examination, known, audit, roots)
-    if published is not None:
-        with examination.step(10, "the published checkpoint is this store's"):
-            shown = open_checkpoint(published, policy).checkpoint
-            if shown.size not in claims or claims[shown.size].root_hash != shown.root_hash:
-                raise RollbackError(f"the published checkpoint of size {shown.size} is not one that this store has signed")
+    _check_heads(examination, audit, policy, newest, scan, claims, head)
+    _check_known(examination, known, audit, reader, scan.roots, newest)
+    _check_published(examination, published, shown, audit, reader, scan.roots, newest)
+    _check_compromises(findings, ledger.keys, reader, policy, audit)
+    findings.finish()
     if heads is None:
         examination.notices.append("head not compared: no head memory was asked")
     elif audit.checkpoint is not None and _may_remember(examination, audit.checkpoint):
@@ -369,7 +206,98 @@ def examine_store(
         known = heads.recall(origin)  # again: a keeper at work may have remembered more since
         if known is None or checkpoint.size > known.size:
             heads.remember(checkpoint)
+        if not is_fast:
+            audit.after = _after(audit, ledger, scan.tree)
     return audit
+
+
+def _go_on(examination: Examination, reader: Reader, since: AuditState, head: Head) -> tuple[Audit, Head]:
+    """Take up what an earlier audit has come to, if the store still begins with it; else begin anew."""
+    with examination.step(10, "history continues what the last audit has read") as step:
+        step.detail = f"size {since.size}"
+        if since.size > head.size:
+            raise RollbackError(f"HALT_ROLLBACK: {since.size} leaves were audited, the first {head.size} are here")
+        base = head_at(since.size, reader.hashes)
+        if base.root_hash != since.root_hash:
+            raise RollbackError(f"REWRITE before size {since.size}: history is not the one that was audited")
+        if since.size:
+            proof = prove_consistency(since.size, head.size, reader.hashes)
+            check_consistency(since.size, since.root_hash, head.size, head.root_hash, proof)
+        return since.begin(), base
+    return Audit(since.origin), EMPTY
+
+
+def _after(audit: Audit, ledger: Ledger, tree: Head) -> AuditState:
+    return AuditState(
+        audit.origin,
+        audit.size,
+        tree.root_hash,
+        ledger.is_own_vault,
+        bytes(audit.openings.places),
+        tuple(audit.gap_indexes),
+        tuple(audit.erasures),
+        tuple(audit.open_erasures),
+        audit.run_count,
+        tuple(audit.open_runs),
+        dict(ledger.keys.ended),
+        dict(ledger.keys.replaced),
+    )
+
+
+def _read_all(
+    examination: Examination,
+    findings: Findings,
+    ledger: Ledger,
+    audit: Audit,
+    reader: Reader,
+    scan: _Scan,
+    claims: _Claims,
+    wanted: set[int],
+    size: int,
+    progress: Progress | None,
+    *,
+    is_fast: bool,
+) -> None:
+    """Read the leaves that nobody has read yet: each by itself, against all before it, and as a tree."""
+    what = "entry, statement, key, chain and opening" if is_fast else "entry, statement, signature, key, chain and opening"
+    with examination.step(11, f"every {what}") as step:
+        batch: list[bytes] = []
+        expected = audit.start
+        if claims.due == expected:
+            claims.meet(scan.tree.root_hash)
+        try:
+            for leaf in read_leaves(reader, expected, is_fast=is_fast):
+                if leaf.index >= size or leaf.index != expected:
+                    break
+                expected += 1
+                ledger.take(leaf)
+                batch.append(leaf.record.entry)
+                if expected in wanted or expected == claims.due or len(batch) == _CHUNK:
+                    scan.grow(reader, batch)
+                    batch = []
+                    if expected in wanted:
+                        scan.roots[expected] = scan.tree.root_hash
+                    if expected == claims.due:
+                        claims.meet(scan.tree.root_hash)
+                    if progress is not None:
+                        progress(expected - audit.start, size - audit.start)
+        except ApostilleError as error:
+            findings.file(error)
+        scan.grow(reader, batch)
+        audit.size = expected
+        claims.finish(expected)
+        ledger.finish(tuple(audit.open_erasures))
+        step.detail = f"{audit.summary}; {audit.run_count} runs" + (
+            f"; {expected - audit.start} leaves are new, {audit.start} were read before" if audit.start else ""
+        )
+        if findings.count:
+            step.outcome = "failed"
+        if expected < size:
+            step.outcome = "failed"
+            findings.file(VerificationError(f"leaf {expected} is missing from the store"), expected, is_placed=True)
+    if is_fast:
+        examination.step(6, "the signature of each statement").outcome = "not checked"
+        examination.notices.append("signatures of statements not checked (--fast)")
 
 
 def _may_remember(examination: Examination, opened: VerifiedCheckpoint) -> bool:
@@ -382,25 +310,31 @@ def _check_heads(
     examination: Examination,
     audit: Audit,
     policy: Policy,
-    signed: Sequence[SignedCheckpoint],
-    roots: dict[int, bytes],
-    head: tuple[int, bytes],
+    newest: SignedCheckpoint | None,
+    scan: _Scan,
+    claims: _Claims,
+    head: Head,
 ) -> None:
-    newest = signed[-1] if signed else None
     with examination.step(4, "the entries lead to the head and to every signed checkpoint") as step:
-        if roots.get(head[0], EMPTY.root_hash) != head[1]:
-            raise VerificationError(f"the entries do not lead to the store's own head of size {head[0]}")
-        for claim in signed:
-            if claim.size > audit.size:
-                raise RollbackError(f"TRUNCATED: a checkpoint of size {claim.size} was signed, {audit.size} leaves are here")
-            if roots.get(claim.size) != claim.root_hash:
-                raise VerificationError(f"REWRITE before size {claim.size}: the entries do not lead to its signed root")
-        step.detail = f"{len(signed)} checkpoints"
+        step.detail = f"{claims.count} checkpoints"
+        for error in claims.wrong[1:]:
+            examination.file(error, 4)
+        if audit.size == head.size and scan.tree != head:
+            raise VerificationError(f"the entries do not lead to the store's own head of size {head.size}")
+        if claims.wrong:
+            raise claims.wrong[0]
     if newest is None:
         with examination.step(2, "a checkpoint is signed"):
             raise IncompleteError("PENDING: no checkpoint has been signed yet")
         return
     _open_newest(examination, audit, policy, newest)
+    if claims.count > 1 or claims.unsound:
+        with examination.step(2, "every older checkpoint is signed by a pinned log") as step:
+            step.detail = f"{claims.count - 1} checkpoints"
+            for error in claims.unsound[1:MAX_LISTED]:
+                examination.file(error, 2)
+            if claims.unsound:
+                raise claims.unsound[0]
     if audit.size > newest.size:
         with examination.step(2, "the checkpoint covers all leaves"):
             raise IncompleteError(f"PENDING: {audit.size - newest.size} leaves are committed but not published yet")
@@ -421,18 +355,130 @@ def _open_newest(examination: Examination, audit: Audit, policy: Policy, newest:
             raise IncompleteError(f"QUORUM: {opened.quorum!r} has not signed the newest checkpoint")
 
 
-def _check_known(examination: Examination, known: Checkpoint | None, audit: Audit, roots: dict[int, bytes]) -> None:
+def _root_of(size: int, audit: Audit, reader: Reader, roots: dict[int, bytes]) -> bytes | None:
+    """Return the root of the first ``size`` leaves: as read now, or, of what an earlier audit has read, from stored hashes."""
+    if size in roots:
+        return roots[size]
+    if size > audit.start:
+        return None
+    try:
+        proof = prove_consistency(size, audit.start, reader.hashes) if size else ()
+        root = root_at(size, reader.hashes)
+        if size:
+            check_consistency(size, root, audit.start, roots[audit.start], proof)
+    except VerificationError:
+        return None
+    return root
+
+
+def _check_known(
+    examination: Examination,
+    known: Checkpoint | None,
+    audit: Audit,
+    reader: Reader,
+    roots: dict[int, bytes],
+    newest: SignedCheckpoint | None,
+) -> None:
     if known is None:
         examination.notices.append("no head of this log is remembered on this machine yet: an earlier rewrite would not show")
         return
     with examination.step(10, "history continues the head that this machine remembers") as step:
         step.detail = f"size {known.size}"
+        pair = format_checkpoint(known), newest.note if newest is not None else b""
         if known.size > audit.size:
+            audit.evidence.append(pair)
             raise RollbackError(
-                f"HALT_ROLLBACK: a head of size {known.size} is remembered, the first {audit.size} leaves are here"
+                f"HALT_ROLLBACK: a head of size {known.size} is remembered, the first {audit.size} leaves are here", evidence=pair
             )
-        if roots.get(known.size) != known.root_hash:
-            raise RollbackError(f"REWRITE before size {known.size}: history is not the one that this machine remembers")
+        if _root_of(known.size, audit, reader, roots) != known.root_hash:
+            audit.evidence.append(pair)
+            raise RollbackError(
+                f"REWRITE before size {known.size}: history is not the one that this machine remembers", evidence=pair
+            )
+
+
+def _open_published(examination: Examination, published: bytes | None, policy: Policy, origin: str) -> Checkpoint | None:
+    if published is None:
+        return None
+    with examination.step(2, "the published checkpoint is signed by a pinned log"):
+        shown = open_checkpoint(published, policy).checkpoint
+        if shown.origin != origin:
+            raise VerificationError(f"the published checkpoint is of another log: {shown.origin}")
+        return shown
+    return None
+
+
+def _check_published(
+    examination: Examination,
+    published: bytes | None,
+    shown: Checkpoint | None,
+    audit: Audit,
+    reader: Reader,
+    roots: dict[int, bytes],
+    newest: SignedCheckpoint | None,
+) -> None:
+    if shown is None or published is None:
+        return
+    with examination.step(10, "the published checkpoint is this store's"):
+        pair = published, newest.note if newest is not None else b""
+        claim = next(reader.checkpoints_from(shown.size), None)
+        is_signed = claim is not None and (claim.size, claim.root_hash) == (shown.size, shown.root_hash)
+        if shown.size <= audit.size and _root_of(shown.size, audit, reader, roots) != shown.root_hash:
+            audit.evidence.append(pair)
+            raise SplitViewError(
+                f"SPLIT VIEW: the published checkpoint of size {shown.size} has another root than the entries lead to",
+                evidence=pair,
+            )
+        if not is_signed:
+            audit.evidence.append(pair)
+            raise RollbackError(
+                f"the published checkpoint of size {shown.size} is not one that this store has signed", evidence=pair
+            )
+
+
+def _check_compromises(findings: Findings, ring: Keyring, reader: Reader, policy: Policy, audit: Audit) -> None:
+    """File what compromised keys have signed, unless a quorum of witnesses has dated a head over it before the compromise.
+
+    The log's own clock, and a statement's, decide nothing: whoever has the key writes them as he likes.
+    """
+    if not ring.compromised:
+        return
+    covered = {key: _dated_before(reader, policy, audit.origin, found.since) for key, found in ring.compromised.items()}
+    start = min(found.first for found in ring.compromised.values())
+    for index, record in reader.records(start):
+        if index >= audit.size:
+            break
+        try:
+            signer = sha256(parse_entry(record.entry).spki)
+        except MalformedError:
+            continue  # a finding of its own
+        found = ring.compromised.get(signer)
+        if found is not None and covered[signer] <= index < found.index:
+            why = f"its signer's key is compromised since {found.since} (revoked at {found.index})"
+            findings.file(UntrustedError(f"{why}, and no quorum has dated it before"), index)
+    for key, found in ring.compromised.items():
+        if covered[key]:
+            findings.tell(
+                f"a key is compromised since {found.since}, revoked at {found.index}; what it signed below size {covered[key]} "
+                "was witnessed before, and stands"
+            )
+
+
+def _dated_before(reader: Reader, policy: Policy, origin: str, since: str) -> int:
+    """Return the size of the last checkpoint that a quorum of witnesses has signed before a time; 0 for none."""
+    limit = utc_ms(since) // 1000
+    best = 0
+    for claim in reader.checkpoints_from(0):
+        try:
+            opened = open_checkpoint(claim.note, policy)
+        except (MalformedError, VerificationError):
+            continue  # a finding of its own
+        early = frozenset(name for name, seconds in opened.witnesses if name in opened.independent and seconds < limit)
+        shown = opened.checkpoint
+        is_this = (shown.origin, shown.size, shown.root_hash) == (origin, claim.size, claim.root_hash)
+        if is_this and policy.quorum != NO_QUORUM and policy.is_met(policy.quorum, early):
+            best = claim.size
+    return best
 
 
 def examine_run(
@@ -461,38 +507,53 @@ def examine_run(
         _open_newest(examination, audit, policy, signed)
     opened = audit.checkpoint
     indexes = reader.run_indexes(bytes.fromhex(run))
-    ledger = _Ledger(examination, audit, policy, reader, vault, now)
-    wanted: set[int] = set()
+    findings = Findings(examination)
+    ledger = Ledger(findings, audit, policy, reader, vault, now)
     with examination.step(11, "every statement, signature, key and opening of the run; one chain without holes") as step:
-        before = len(examination.failures)
         erasures = [index for index in reader.erasures() if _names_any(reader.record(index), indexes)]
         wanted = {place for index in (*indexes, *erasures) for place in _keys_of(reader, index)} | {*indexes, *erasures}
         for index in sorted(wanted):
-            ledger.take(index, reader.record(index))
+            ledger.take(read_leaf(reader, index))
         ledger.finish()
+        findings.finish()
         audit.size = len(indexes)
         step.detail = f"{len(indexes)} statements; {audit.summary}"
-        if len(examination.failures) > before:
+        if findings.count:
             step.outcome = "failed"
     if opened is None:
         return audit
-    checkpoint = opened.checkpoint
     with examination.step(4, "every leaf is in the signed tree"):
-        for index in sorted(wanted):
-            if index >= checkpoint.size:
-                raise IncompleteError(f"PENDING: leaf {index} is committed, not published yet")
-            proof = prove_inclusion(index, checkpoint.size, reader.hashes)
-            leaf = leaf_hash(reader.record(index).entry)
-            try:
-                check_inclusion(index, checkpoint.size, leaf, proof, checkpoint.root_hash)
-            except ApostilleError as error:
-                raise _at(error, index) from error
+        _check_included(reader, sorted(wanted), opened.checkpoint)
     if known is None:
         examination.notices.append("no head of this log is remembered on this machine yet: an earlier rewrite would not show")
     else:
         with examination.step(10, "the checkpoint continues the head that this machine remembers"):
-            compare_head(known, checkpoint, reader.hashes)
+            compare_head(known, opened.checkpoint, reader.hashes)
     return audit
+
+
+def _check_included(reader: Reader, indexes: Sequence[int], checkpoint: Checkpoint) -> None:
+    """Check that leaves are in the signed tree.
+
+    An exchanged leaf whose stored hash was exchanged too spoils the proofs of all leaves around it: which one it was is then not
+    to be told from the store alone, and none is accused.
+    """
+    outside: list[int] = []
+    for index in indexes:
+        if index >= checkpoint.size:
+            raise IncompleteError(f"PENDING: leaf {index} is committed, not published yet")
+        proof = prove_inclusion(index, checkpoint.size, reader.hashes)
+        try:
+            check_inclusion(index, checkpoint.size, leaf_hash(reader.record(index).entry), proof, checkpoint.root_hash)
+        except InclusionError:
+            outside.append(index)
+    if len(outside) == 1 and len(indexes) > 1:
+        raise InclusionError(f"leaf {outside[0]}: the entry is not the one at this index of the signed tree")
+    if outside:
+        raise InclusionError(
+            f"the entry is not at index {outside[0]} of the signed tree, or one beside it was exchanged (up to {outside[-1]}); "
+            "apostille log fsck compares each with the published tiles"
+        )
 
 
 def compare_head(known: Checkpoint, shown: Checkpoint, read: HashReader, *, where: str = "remembered on this machine") -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import apsw
 
 from apostille.core import predicates
-from apostille.core.tree import EMPTY, Growth, Head, pack_edge, unpack_edge
+from apostille.core.tree import EMPTY, TILE_WIDTH, Growth, Head, pack_edge, unpack_edge
 from apostille.errors import (
     ApostilleError,
     ConfigurationError,
@@ -43,6 +43,14 @@ _FEW = 16
 _ROWS = 64
 _COPY_PAGES = 1024
 _SECURE = "secure_delete"
+_MAX_FAULTS = 100
+_STRAYS = {
+    "an opening is stored of a leaf that is not there:": "SELECT min(idx) FROM opening WHERE idx NOT IN (SELECT idx FROM leaf)",
+    "an old receipt id is stored of a leaf that is not there:": (
+        "SELECT min(idx) FROM old_receipt WHERE idx NOT IN (SELECT idx FROM leaf)"
+    ),
+    "a leaf stands before the first one:": "SELECT min(idx) FROM leaf WHERE idx < 0",
+}
 _LEAF = "entry, leaf_hash, statement, nonce, unit, wrapped_key, run, certifies"
 _KINDS = (*[bytes] * 5, *[bytes | None] * 3)
 
@@ -85,6 +93,8 @@ class SqliteStore:
     Args:
         path: The file.
         read_only: Open it for reading beside the keeper that owns it. Otherwise an older store is upgraded.
+        is_snapshot: Read all of it as it is now, whatever the keeper commits meanwhile. The write-ahead log can't shrink until
+            such a reader is closed.
 
     Raises:
         ConfigurationError: SQLite is too old.
@@ -94,7 +104,7 @@ class SqliteStore:
         StorageUnavailableError: It can't be read, or not upgraded; nothing was changed.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, is_snapshot: bool = False) -> None:
         check_library()
         self._path = path
         self._lock = threading.Lock()
@@ -104,6 +114,9 @@ class SqliteStore:
             raise MalformedError(f"{path.name} is empty", spec=_SPEC)
         try:
             self._db, version = _open(path, read_only=read_only)
+            if is_snapshot:
+                self._db.execute("BEGIN")
+                self._db.execute("SELECT size FROM head").fetchall()  # the first read fixes the moment
         except apsw.Error as error:
             raise _translate(error, path) from error
         if version == schema.SCHEMA:
@@ -180,6 +193,29 @@ class SqliteStore:
         rows = self._all("SELECT size, root, note FROM checkpoint ORDER BY size")
         return [SignedCheckpoint(*_typed(row, int, bytes, bytes)) for row in rows]
 
+    def checkpoints_from(self, size: int) -> Iterator[SignedCheckpoint]:
+        """Yield the signed checkpoints of at least ``size`` leaves, oldest first, in pages."""
+        at = size
+        while rows := self._all(f"SELECT size, root, note FROM checkpoint WHERE size >= ? ORDER BY size LIMIT {_PAGE}", (at,)):  # noqa: S608
+            for row in rows:
+                yield SignedCheckpoint(*_typed(row, int, bytes, bytes))
+            at = rows[-1][0] + 1
+
+    def faults(self) -> list[str]:
+        """Return what SQLite finds wrong with the file, and rows that belong to no leaf, all of one moment."""
+        try:
+            with self._lock:
+                is_mine = not self._db.in_transaction
+                if is_mine:
+                    self._db.execute("BEGIN")
+                try:
+                    return _faults(self._db)
+                finally:
+                    if is_mine:
+                        self._roll_back()
+        except apsw.Error as error:
+            raise _translate(error, self._path) from error
+
     def count(self) -> int:
         """Return how many leaves are there, whatever the head says."""
         return int(self._one("SELECT count(*) FROM leaf")[0])
@@ -255,6 +291,23 @@ class SqliteStore:
                  ORDER BY first"""
         rows = self._all(sql, (predicates.RUN_CLOSE.encode(),))
         return [(run, first, last) for run, first, last in (_typed(row, bytes, int, int) for row in rows)]
+
+    def run_span(self, run: bytes, before: int) -> tuple[int, int] | None:
+        """Return the first and the last index of a run's statements below ``before``."""
+        sql = "SELECT idx FROM leaf WHERE run = ? AND idx < ? ORDER BY idx {} LIMIT 1"
+        ends = [self._one(sql.format(order), (run, before)) for order in ("ASC", "DESC")]
+        if ends[0] is None or ends[1] is None:
+            return None
+        return _typed(ends[0], int)[0], _typed(ends[1], int)[0]
+
+    def key_indexes(self) -> list[int]:
+        """Return the indexes of all key statements, ascending."""
+        return [_typed(row, int)[0] for row in self._all("SELECT idx FROM leaf WHERE certifies IS NOT NULL ORDER BY idx")]
+
+    @property
+    def schema(self) -> int:
+        """The number of the store's tables."""
+        return schema.SCHEMA
 
     def runs(self) -> list[bytes]:
         """Return the ids of all runs, in order of their first statement."""
@@ -424,6 +477,26 @@ class SqliteStore:
                 self._db.close()
         except apsw.Error as error:
             raise _translate(error, self._path) from error
+
+
+def _faults(db: apsw.Connection) -> list[str]:
+    found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_MAX_FAULTS})") if row[0] != "ok"]
+    for text, sql in _STRAYS.items():
+        index = db.execute(sql).get
+        if index is not None:
+            found.append(f"{text} {index}")
+    size = db.execute("SELECT max(size) FROM head").get
+    level, width = 1, TILE_WIDTH
+    while isinstance(size, int):
+        stored = db.execute("SELECT count(*) FROM subtree WHERE level = ?", (level,)).get
+        if stored != size // width:
+            found.append(f"{stored} hashes of level {level} are stored, a tree of {size} leaves has {size // width}")
+        if not size // width:
+            break
+        level, width = level + 1, width * TILE_WIDTH
+    if db.execute("SELECT count(*) FROM subtree WHERE level > ? OR level < 1", (level,)).get:
+        found.append("hashes are stored of a level that the tree has not")
+    return found
 
 
 def _open(path: Path, *, read_only: bool) -> tuple[apsw.Connection, int]:

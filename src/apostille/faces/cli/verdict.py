@@ -43,6 +43,7 @@ def print_verdict(
     audit: Audit | None = None,
     is_erased: bool = False,
     to_stderr: bool = False,
+    more: dict[str, Any] | None = None,
 ) -> int:
     """Print one verdict and return its exit code."""
     code = conclude(examination)
@@ -50,7 +51,7 @@ def print_verdict(
         code = codes.ERASED
     strength = _strength(receipt, audit) if code in {codes.VERIFIED, codes.ERASED} else ""
     word = _WORDS[code] + (f", {strength}" if strength else "")
-    terminal.document(_as_json(target, word, code, examination, receipt, audit))
+    terminal.document({**_as_json(target, word, code, examination, receipt, audit), **(more or {})})
     show = terminal.say if to_stderr else terminal.show
     show(f"[bold {_COLORS.get(code, 'red')}]{word}[/]  {plain(target)}")
     if receipt is not None:
