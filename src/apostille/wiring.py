@@ -6,6 +6,7 @@ STORE/keeper.lock      held by the keeper
 
 known_logs             the trust file, in the user's configuration folder (``$XDG_CONFIG_HOME/apostille``)
 heads/                 head memory, in the user's state folder (``$XDG_STATE_HOME/apostille``)
+audits/, evidence/     what the last audit has come to, and heads that contradict each other, beside it
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from apostille.services.genesis import genesis
 from apostille.services.keeper import Keeper, KeeperParts
 from apostille.services.publisher import LogSigner
 from apostille.storage import files
+from apostille.storage.audits import FolderAuditMemory
 from apostille.storage.folder import FORMAT, clock_accepted_before
 from apostille.storage.folder import StoreFolder as StoreFolder  # noqa: PLC0414 - handed on to those who call wiring
 from apostille.storage.heads import FolderHeadMemory
@@ -82,7 +84,11 @@ def known_logs_path() -> Path:
 
 def head_memory() -> FolderHeadMemory:
     """Return this user's head memory."""
-    return FolderHeadMemory(Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "apostille" / "heads")
+    return FolderHeadMemory(_state_folder() / "heads")
+
+
+def _state_folder() -> Path:
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "apostille"
 
 
 def load_policy(path: Path | None = None) -> Policy:
@@ -287,6 +293,11 @@ def open_reader(folder: StoreFolder, *, is_snapshot: bool = False) -> SqliteStor
     return SqliteStore(folder.database, read_only=True, is_snapshot=is_snapshot)
 
 
-def open_vault(folder: StoreFolder) -> FileVault:
-    """Open the unit keys of a store."""
-    return FileVault(folder.key("units"), SystemRandom().token)
+def open_vault(folder: StoreFolder, *, is_snapshot: bool = False) -> FileVault:
+    """Open the unit keys of a store; a snapshot does not forget those that a keeper destroys meanwhile."""
+    return FileVault(folder.key("units"), SystemRandom().token, is_snapshot=is_snapshot)
+
+
+def audit_memory() -> FolderAuditMemory:
+    """Return what this user's audits remember."""
+    return FolderAuditMemory(_state_folder())

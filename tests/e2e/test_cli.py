@@ -47,6 +47,7 @@ COMMANDS = [
     ["log", "receipt"],
     ["log", "export"],
     ["log", "fsck"],
+    ["audit"],
     ["trust"],
     ["trust", "add"],
     ["trust", "list"],

@@ -56,6 +56,13 @@ _CHUNK = 256
 Progress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What head memory said at some moment; ``None`` for nothing."""
+
+    known: Checkpoint | None
+
+
 class _Claims:
     """Signed checkpoints from a size on, one after the other, held against the roots that the leaves lead to."""
 
@@ -151,7 +158,9 @@ def examine_store(
     now: str | None = None,
     progress: Progress | None = None,
     since: AuditState | None = None,
+    is_full: bool = False,
     is_fast: bool = False,
+    recalled: Recalled | None = None,
 ) -> Audit:
     """Examine everything in a store.
 
@@ -166,15 +175,20 @@ def examine_store(
         now: UTC text: what was to be erased by then must be gone. Without it that is not checked.
         progress: Called with leaves done and leaves in all.
         since: What an earlier audit has come to: its leaves are not read again if the tree still begins with them.
+        is_full: Read all leaves nevertheless.
         is_fast: Leave the signatures of statements out, and say so.
+        recalled: What head memory said before ``reader`` was opened, where that is a snapshot: else a keeper at work could have
+            moved it beyond the snapshot meanwhile.
     """
     # Read in the order in which a keeper at work writes last: remembered <= signed <= counted <= head, so it never looks behind.
-    known = heads.recall(origin) if heads is not None else None
+    known = recalled.known if recalled is not None else heads.recall(origin) if heads is not None else None
     newest = reader.checkpoint()
     count, head = reader.count(), reader.head()
     audit, base = Audit(origin), EMPTY
     if since is not None:
-        audit, base = _go_on(examination, reader, since, head)
+        audit, base = _go_on(examination, reader, since, head, newest)
+        if is_full:
+            audit, base = Audit(origin, evidence=audit.evidence), EMPTY
     findings = Findings(examination)
     ledger = Ledger(findings, audit, policy, reader, vault, now, root=base.root_hash)
     if since is not None and audit.start:
@@ -211,20 +225,31 @@ def examine_store(
     return audit
 
 
-def _go_on(examination: Examination, reader: Reader, since: AuditState, head: Head) -> tuple[Audit, Head]:
+def _go_on(
+    examination: Examination, reader: Reader, since: AuditState, head: Head, newest: SignedCheckpoint | None
+) -> tuple[Audit, Head]:
     """Take up what an earlier audit has come to, if the store still begins with it; else begin anew."""
+    audit = Audit(since.origin)
     with examination.step(10, "history continues what the last audit has read") as step:
         step.detail = f"size {since.size}"
+        known = format_checkpoint(Checkpoint(since.origin, since.size, since.root_hash))
+        pair = known, newest.note if newest is not None else b""
         if since.size > head.size:
-            raise RollbackError(f"HALT_ROLLBACK: {since.size} leaves were audited, the first {head.size} are here")
-        base = head_at(since.size, reader.hashes)
-        if base.root_hash != since.root_hash:
-            raise RollbackError(f"REWRITE before size {since.size}: history is not the one that was audited")
-        if since.size:
-            proof = prove_consistency(since.size, head.size, reader.hashes)
-            check_consistency(since.size, since.root_hash, head.size, head.root_hash, proof)
+            audit.evidence.append(pair)
+            raise RollbackError(f"HALT_ROLLBACK: {since.size} leaves were audited, the first {head.size} are here", evidence=pair)
+        try:
+            base = head_at(since.size, reader.hashes)
+            if since.size:
+                proof = prove_consistency(since.size, head.size, reader.hashes)
+                check_consistency(since.size, since.root_hash, head.size, head.root_hash, proof)
+            if base.root_hash != since.root_hash:
+                raise VerificationError("the stored hashes do not lead to it")
+        except VerificationError as error:
+            audit.evidence.append(pair)
+            why = f"REWRITE before size {since.size}: history is not the one that was audited"
+            raise RollbackError(why, evidence=pair) from error
         return since.begin(), base
-    return Audit(since.origin), EMPTY
+    return audit, EMPTY
 
 
 def _after(audit: Audit, ledger: Ledger, tree: Head) -> AuditState:

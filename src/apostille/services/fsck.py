@@ -20,7 +20,7 @@ from apostille.core.tree import TILE_HEIGHT, TILE_WIDTH
 from apostille.errors import IncompleteError, MalformedError, MalformedTilePathError, NotFoundError, VerificationError
 from apostille.ports import HeadMemory, Reader, TileShelf, Vault
 from apostille.services.audit import Audit
-from apostille.services.auditor import Progress, examine_store
+from apostille.services.auditor import Progress, Recalled, examine_store
 from apostille.services.classification import SEALED, place_of
 from apostille.services.examination import Examination
 from apostille.services.publisher import tile_data
@@ -106,6 +106,7 @@ def check_store(
     progress: Progress | None = None,
     is_fast: bool = False,
     is_rewriting: bool = False,
+    recalled: Recalled | None = None,
 ) -> Fsck:
     """Derive everything again and compare.
 
@@ -125,6 +126,7 @@ def check_store(
         is_fast: Leave the signatures of statements out.
         is_rewriting: Write published tiles again that are missing or torn, if the store itself is in order; what is reported is
             how it is afterwards.
+        recalled: What head memory said before that moment.
 
     Raises:
         StorageUnavailableError: A tile can't be read or written.
@@ -152,6 +154,7 @@ def check_store(
         now=now,
         progress=progress,
         is_fast=is_fast,
+        recalled=recalled,
     )
     places = found.audit.openings.places
     at = -1

@@ -14,11 +14,13 @@ from apostille.core.statement import parse_statement
 from apostille.core.strict import base64_text
 from apostille.core.tree import prove_consistency, prove_inclusion, root_at
 from apostille.errors import MalformedError, NotFoundError, VerificationError
+from apostille.faces.cli.audit import keep_evidence
 from apostille.faces.cli.store import newest_checkpoint
 from apostille.faces.cli.terminal import Terminal, plain, write_output
 from apostille.faces.cli.verdict import print_verdict
 from apostille.ports import Reader, SignedCheckpoint
 from apostille.services.attester import utc_text
+from apostille.services.auditor import Recalled
 from apostille.services.examination import Examination
 from apostille.services.fsck import Fsck, Paths, check_store
 from apostille.storage.sqlite import SqliteStore
@@ -181,7 +183,9 @@ def log_fsck(terminal: Terminal, *, is_fast: bool, is_rewriting: bool, trust: Pa
     examination, found = Examination(), Fsck()
     with ExitStack() as stack:
         try:
-            published = shelf.checkpoint()  # before the snapshot: what is published is committed
+            # Before the snapshot: what is remembered or published is committed.
+            recalled, published = Recalled(wiring.head_memory().recall(origin)), shelf.checkpoint()
+            vault = wiring.open_vault(folder, is_snapshot=True)
             reader = wiring.open_reader(folder, is_snapshot=True)
             stack.callback(reader.close)
 
@@ -200,17 +204,18 @@ def log_fsck(terminal: Terminal, *, is_fast: bool, is_rewriting: bool, trust: Pa
                     published=published,
                     again=again,
                     heads=wiring.head_memory(),
-                    vault=wiring.open_vault(folder),
+                    vault=vault,
                     now=utc_text(int(wiring.posix_seconds() * 1000)),
                     progress=progress,
                     is_fast=is_fast,
                     is_rewriting=is_rewriting,
+                    recalled=recalled,
                 )
         except (MalformedError, VerificationError) as error:
             examination.file(error, 1)
     for path in found.rewritten:
         terminal.say(f"rewritten: {plain(path)}")
-    more = {"fsck": _as_json(found)}
+    more = {"fsck": _as_json(found), **keep_evidence(origin, found.audit)}
     is_erased = found.audit is not None and bool(found.audit.openings.erased)
     return print_verdict(terminal, f"fsck {folder.path}", examination, audit=found.audit, is_erased=is_erased, more=more)
 

@@ -155,6 +155,26 @@ def verify(
 
 
 @app.command()
+def audit(
+    store: Annotated[
+        Path | None, typer.Argument(help="Folder of a store; else the store of this call.", show_default=False)
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Read everything again, not only what is new.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Again and again, until Ctrl-C.")] = False,
+    interval: Annotated[float, typer.Option(help="Seconds between two audits with --follow.", min=0.1)] = 10.0,
+    trust: Annotated[Path | None, typer.Option(help="Trust file; else this user's known_logs.")] = None,
+) -> None:
+    """Check all that is new in a store since the last audit on this machine; remember heads; raise the alarm.
+
+    The tree must still begin with what was audited, and with the head that is remembered. Run it as another user, on another
+    machine if you can, and with --full once a day.
+    """
+    from apostille.faces.cli.audit import audit as start
+
+    raise typer.Exit(start(_terminal, store, is_full=full, is_following=follow, interval_seconds=interval, trust=trust))
+
+
+@app.command()
 def show(
     what: Annotated[str | None, typer.Argument(help="A run, a receipt id or a log index; else a list of runs.")] = None,
     whole: Annotated[bool, typer.Option("--whole", help="Do not shorten long texts.")] = False,

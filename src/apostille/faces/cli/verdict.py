@@ -108,11 +108,13 @@ def _show_receipt(show: Callable[[str], None], receipt: VerifiedReceipt) -> None
 def _show_audit(show: Callable[[str], None], audit: Audit) -> None:
     show(f"  log        {plain(audit.origin)}")
     show(f"  openings   {audit.openings}")
+    if audit.start:
+        show(f"  new        {audit.size - audit.start} leaves; {audit.start} were read by an earlier audit")
     for state in list(audit.runs.values())[-10:]:
         outcome = state.outcome or "open"
         show(f"  run        {state.id}  {state.count} statements, {plain(outcome)}, isolation: {state.isolation}")
-    if len(audit.runs) > 10:
-        show(f"  runs       {len(audit.runs)} in all")
+    if len(audit.runs) > 10 or audit.run_count > len(audit.runs):
+        show(f"  runs       {max(audit.run_count, len(audit.runs))} in all")
 
 
 def _as_json(
@@ -149,6 +151,9 @@ def _as_json(
         value["audit"] = {
             "origin": audit.origin,
             "size": audit.size,
+            "newly_checked": audit.size - audit.start,
+            "run_count": audit.run_count,
+            "gaps": audit.gaps,
             "openings": {n: getattr(openings, n) for n in ("opened", "sealed", "erased", "missing")},
             "runs": [
                 {"run": s.id, "count": s.count, "outcome": s.outcome or "open", "isolation": s.isolation}

@@ -13,10 +13,11 @@ from apostille.core.receipt import PendingReceipt, parse_receipt
 from apostille.core.tree import HashReader
 from apostille.errors import ApostilleError, InclusionError, MalformedError, NotFoundError, PolicyError, VerificationError
 from apostille.faces import codes
+from apostille.faces.cli.audit import keep_evidence
 from apostille.faces.cli.terminal import Terminal, is_file, is_folder, plain, read_input
 from apostille.faces.cli.verdict import print_verdict
 from apostille.services.attester import utc_text
-from apostille.services.auditor import compare_head, examine_run, examine_store
+from apostille.services.auditor import Recalled, compare_head, examine_run, examine_store
 from apostille.services.erasure import Erasure, erasures
 from apostille.services.examination import Examination
 from apostille.services.keeper import MAX_MERGE_DELAY_SECONDS
@@ -173,9 +174,11 @@ def _verify_store(terminal: Terminal, folder: wiring.StoreFolder, policy: Policy
     origin = folder.origin()
     reader = None
     try:
-        reader = wiring.open_reader(folder)
-        vault = wiring.open_vault(folder)
+        # Before the snapshot: what is remembered or published is committed.
+        recalled = Recalled(wiring.head_memory().recall(origin))
         published = TileFolder(folder.log).checkpoint()
+        vault = wiring.open_vault(folder, is_snapshot=True)
+        reader = wiring.open_reader(folder, is_snapshot=True)
         with terminal.progress("verifying") as progress:
             audit = examine_store(
                 examination,
@@ -187,6 +190,7 @@ def _verify_store(terminal: Terminal, folder: wiring.StoreFolder, policy: Policy
                 published=published,
                 now=utc_text(int(wiring.posix_seconds() * 1000)),
                 progress=progress,
+                recalled=recalled,
             )
     except (MalformedError, VerificationError) as error:
         examination.file(error, 1)
@@ -194,7 +198,8 @@ def _verify_store(terminal: Terminal, folder: wiring.StoreFolder, policy: Policy
     finally:
         if reader is not None:
             reader.close()
-    return print_verdict(terminal, str(folder.path), examination, audit=audit, is_erased=bool(audit.openings.erased))
+    kept = keep_evidence(origin, audit)
+    return print_verdict(terminal, str(folder.path), examination, audit=audit, is_erased=bool(audit.openings.erased), more=kept)
 
 
 def _verify_run(terminal: Terminal, run: str, policy: Policy) -> int:
