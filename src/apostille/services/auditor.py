@@ -10,6 +10,7 @@ It does **not** show that an operator who holds the log key has not rebuilt ever
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from apostille.core.checkpoint import Checkpoint, format_checkpoint
@@ -291,21 +292,22 @@ def _read_all(
         if claims.due == expected:
             claims.meet(scan.tree.root_hash)
         try:
-            for leaf in read_leaves(reader, expected, is_fast=is_fast):
-                if leaf.index >= size or leaf.index != expected:
-                    break
-                expected += 1
-                ledger.take(leaf)
-                batch.append(leaf.record.entry)
-                if expected in wanted or expected == claims.due or len(batch) == _CHUNK:
-                    scan.grow(reader, batch)
-                    batch = []
-                    if expected in wanted:
-                        scan.roots[expected] = scan.tree.root_hash
-                    if expected == claims.due:
-                        claims.meet(scan.tree.root_hash)
-                    if progress is not None:
-                        progress(expected - audit.start, size - audit.start)
+            with closing(read_leaves(reader, expected, is_fast=is_fast)) as leaves:
+                for leaf in leaves:
+                    if leaf.index >= size or leaf.index != expected:
+                        break
+                    expected += 1
+                    ledger.take(leaf)
+                    batch.append(leaf.record.entry)
+                    if expected in wanted or expected == claims.due or len(batch) == _CHUNK:
+                        scan.grow(reader, batch)
+                        batch = []
+                        if expected in wanted:
+                            scan.roots[expected] = scan.tree.root_hash
+                        if expected == claims.due:
+                            claims.meet(scan.tree.root_hash)
+                        if progress is not None:
+                            progress(expected - audit.start, size - audit.start)
         except ApostilleError as error:
             findings.file(error)
         scan.grow(reader, batch)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -71,8 +71,10 @@ def bind(record: Record, *, is_fast: bool = False) -> tuple[Entry, Statement]:
     return entry, said
 
 
-def read_leaves(reader: Reader, start: int, *, is_fast: bool = False) -> Iterator[Leaf]:
+def read_leaves(reader: Reader, start: int, *, is_fast: bool = False) -> Generator[Leaf, None, None]:
     """Yield leaves in order from ``start``, bound on threads. Memory does not depend on how many there are.
+
+    Whoever ends early closes it: its threads end with it.
 
     Raises:
         MalformedError, StorageUnavailableError: The store can't be read on; all leaves before that have been yielded.

@@ -204,7 +204,12 @@ def compromised(i: Insider) -> tuple[int, int, int]:
 
 def revoke(i: Insider, stolen: int) -> int:
     spoken = i.certify(
-        i.root, i.agent, 0, event="revoke", compromised_since=utc_text(stolen * 1000), not_after=utc_text(i.world.clock.now + 10**6)
+        i.root,
+        i.agent,
+        0,
+        event="revoke",
+        compromised_since=utc_text(stolen * 1000),
+        not_after=utc_text(i.world.clock.now + 10**6),
     )
     i.keeper.publish()
     return spoken
@@ -242,5 +247,3 @@ def test_without_a_date_a_revocation_reaches_forward_only(insider):
     insider.output(insider.agent)
     insider.certify(insider.root, insider.agent, 0, event="revoke")
     assert code_of(insider) == (0, [])
-
-
