@@ -14,11 +14,18 @@ from insider_kit import Insider, erasure
 from service_kit import alter, copy_store, cut, exit_of, quiet_keeper, talk
 
 from apostille.core import predicates
+from apostille.core.digest import sha256
+from apostille.core.entry import Entry, format_entry
+from apostille.core.merkle import leaf_hash
+from apostille.core.statement import parse_statement
 from apostille.errors import MalformedError
+from apostille.services.attester import Draft, utc_text
 from apostille.services.audit import format_state, parse_state
 from apostille.services.auditor import Recalled
 from apostille.services.examination import Examination
+from apostille.services.keeper import KEYS_UNIT
 from apostille.services.monitor import audit_store
+from apostille.services.vault import Sealer
 from tests.simulators.world import World
 
 
@@ -402,3 +409,28 @@ def test_the_state_is_read_back_as_it_was_written(desk):
     for broken in (desk.state + b" ", desk.state.replace(b'"size":', b'"size":1'), b"[]", b"\xff"):
         with pytest.raises(MalformedError):
             parse_state(broken)
+
+
+def test_an_exchanged_certificate_deep_in_the_tree_is_not_believed():
+    """Rightly signed by the keeper's own key, hash and column with it, under a subtree whose stored hash stayed: it is not in the tree."""
+    insider = Insider()
+    world, desk = insider.world, Desk(insider.world)
+    previous = insider.open()
+    for seq in range(1, 300):
+        previous = insider.chained(predicates.OUTPUT, seq, previous)
+    insider.close(300, previous)
+    insider.keeper.publish()
+    assert desk.audit() == 0
+    thief = insider.new_key("thief")
+    life = {"not_before": utc_text(world.clock.now - 10**6), "not_after": utc_text(world.clock.now + 10**6)}
+    fields = {"event": "certify", "usage": "statement", "held_by": "agent", "issuer": insider.digest(1), **life}
+    fields["not_before"] = parse_statement(world.store.record(1).statement).predicate["not_before"]
+    spki = sha256(thief.key.spki)
+    entry = insider.mine.attest(Draft(predicates.KEY, fields, {}, digests=(("spki", spki),)), unit=KEYS_UNIT, certifies=spki)
+    leaf = format_entry(Entry(entry.pae_digest, entry.signature, entry.spki))
+    world.store._records[40] = Sealer(world.vault, world.random).seal(entry, leaf, leaf_hash(leaf))
+    index = insider.output(thief)
+    insider.keeper.publish()
+    assert desk.audit() == 1
+    assert any("leaf 40: the entry is not at index 40" in f.message for f in desk.failures if f.index == index), desk.said
+    insider.keeper.close()
