@@ -16,7 +16,8 @@ import pytest
 from apostille import wiring
 from apostille.faces.cli.demo import attacks
 from apostille.faces.cli.demo.rebuild import rebuild
-from tests.e2e.cli_kit import *  # noqa: F403 - fixtures
+
+pytest_plugins = ("tests.e2e.cli_kit",)
 
 SIZE = 8
 OUTPUT = 4
@@ -177,3 +178,26 @@ def test_following_raises_the_alarm_and_goes_on(home):
 @pytest.mark.parametrize("interval", ["0", "-1", "x"])
 def test_an_interval_that_is_none(home, interval):
     assert home.run("audit", "--follow", "--interval", interval).clear().code == 2
+
+
+# --- what is published
+
+
+@pytest.mark.parametrize("words", [("audit",), ("audit", "--full"), ("verify",)])
+def test_a_published_tile_that_says_something_else(home, words):
+    path = home.store / "log" / "tile" / "0" / "000.p" / str(SIZE)
+    path.write_bytes(bytes(SIZE * 32))
+    result = home.run("--json", *words).clear()
+    assert result.code == 1
+    assert any(f"tile/0/000.p/{SIZE} (first at leaf 0) says something else" in text for text in messages(result.json))
+    path.unlink()
+    result = home.run("--json", *words).clear()
+    assert result.code == 0
+    assert any("1 published tiles are missing" in text for text in result.json["not_checked"])
+
+
+def test_only_new_tiles_are_compared_by_an_increment(home):
+    assert audit(home)[0] == 0
+    (home.store / "log" / "tile" / "0" / "000.p" / str(SIZE)).write_bytes(bytes(SIZE * 32))
+    assert audit(home)[0] == 0
+    assert audit(home, "--full")[0] == 1

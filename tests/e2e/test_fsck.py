@@ -16,7 +16,8 @@ from apostille.core import note
 from apostille.core.tree import Head
 from apostille.faces.cli.demo import attacks
 from apostille.faces.cli.demo.rebuild import stolen_signer
-from tests.e2e.cli_kit import *  # noqa: F403 - fixtures
+
+pytest_plugins = ("tests.e2e.cli_kit",)
 
 OUTPUT = 4  # the attested file: behind genesis, keeper, erasure key and the agent's key
 SIZE = 8

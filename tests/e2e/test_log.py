@@ -22,7 +22,8 @@ from apostille.core.strict import base64_bytes
 from apostille.core.tree import EMPTY, append_leaves, root_at
 from apostille.faces.cli.demo import attacks
 from apostille.storage.tiles import TileFolder
-from tests.e2e.cli_kit import *  # noqa: F403 - fixtures
+
+pytest_plugins = ("tests.e2e.cli_kit",)
 
 SIZE = 8
 OUTPUT = 4

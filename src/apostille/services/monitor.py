@@ -15,10 +15,11 @@ from __future__ import annotations
 from apostille.core import predicates
 from apostille.core.policy import Policy
 from apostille.errors import MalformedError
-from apostille.ports import HeadMemory, Reader, Vault
+from apostille.ports import HeadMemory, Reader, TileShelf, Vault
 from apostille.services.audit import Audit, AuditState, parse_state
 from apostille.services.auditor import Progress, Recalled, examine_store
 from apostille.services.examination import Examination
+from apostille.services.published import examine_published
 
 _OWN_UNIT = bytes(predicates.ID_BYTES)
 
@@ -37,6 +38,7 @@ def audit_store(
     now: str | None = None,
     progress: Progress | None = None,
     is_full: bool = False,
+    shelf: TileShelf | None = None,
 ) -> Audit:
     """Audit what is new in a store.
 
@@ -53,6 +55,7 @@ def audit_store(
         now: UTC text.
         progress: Called with new leaves done and new leaves in all.
         is_full: Read everything, whatever was audited before. The tree must still begin with it.
+        shelf: Where tiles are published: those that new leaves have brought are compared.
 
     Returns:
         What was found; ``after`` is what to remember.
@@ -72,6 +75,10 @@ def audit_store(
         is_full=is_full,
         recalled=recalled,
     )
+    if shelf is not None and published is not None:
+        examine_published(examination, reader, policy, shelf, published, start=audit.start, size=audit.size)
+        if examination.altered:
+            audit.after = None
     if audit.start:
         examination.notices.append(
             f"{audit.start} older leaves were not read again; their place under the audited head is proven (--full reads them)"

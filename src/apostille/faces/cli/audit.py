@@ -58,7 +58,8 @@ def _audit_once(terminal: Terminal, folder: wiring.StoreFolder, policy: Policy, 
     try:
         # Before the snapshot: what is remembered, audited or published is committed.
         recalled, state = Recalled(heads.recall(origin)), memory.recall(origin)
-        published = TileFolder(folder.log).checkpoint()
+        shelf = TileFolder(folder.log)
+        published = shelf.checkpoint()
         vault = wiring.open_vault(folder, is_snapshot=True)
         reader = wiring.open_reader(folder, is_snapshot=True)
         with terminal.progress("auditing") as progress:
@@ -75,6 +76,7 @@ def _audit_once(terminal: Terminal, folder: wiring.StoreFolder, policy: Policy, 
                 now=utc_text(int(wiring.posix_seconds() * 1000)),
                 progress=progress,
                 is_full=is_full,
+                shelf=shelf,
             )
     except (MalformedError, VerificationError) as error:
         examination.file(error, 1)

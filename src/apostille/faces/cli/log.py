@@ -22,7 +22,8 @@ from apostille.ports import Reader, SignedCheckpoint
 from apostille.services.attester import utc_text
 from apostille.services.auditor import Recalled
 from apostille.services.examination import Examination
-from apostille.services.fsck import Fsck, Paths, check_store
+from apostille.services.fsck import Fsck, check_store
+from apostille.services.published import Paths
 from apostille.storage.sqlite import SqliteStore
 from apostille.storage.tiles import TileFolder
 

@@ -21,6 +21,7 @@ from apostille.services.auditor import Recalled, compare_head, examine_run, exam
 from apostille.services.erasure import Erasure, erasures
 from apostille.services.examination import Examination
 from apostille.services.keeper import MAX_MERGE_DELAY_SECONDS
+from apostille.services.published import examine_published
 from apostille.services.receipts import build_receipt
 from apostille.services.verifier import HEAD_NOT_COMPARED, VerifiedReceipt, examine_receipt, pending_leaf
 from apostille.storage.tiles import TileFolder
@@ -176,7 +177,8 @@ def _verify_store(terminal: Terminal, folder: wiring.StoreFolder, policy: Policy
     try:
         # Before the snapshot: what is remembered or published is committed.
         recalled = Recalled(wiring.head_memory().recall(origin))
-        published = TileFolder(folder.log).checkpoint()
+        shelf = TileFolder(folder.log)
+        published = shelf.checkpoint()
         vault = wiring.open_vault(folder, is_snapshot=True)
         reader = wiring.open_reader(folder, is_snapshot=True)
         with terminal.progress("verifying") as progress:
@@ -192,6 +194,8 @@ def _verify_store(terminal: Terminal, folder: wiring.StoreFolder, policy: Policy
                 progress=progress,
                 recalled=recalled,
             )
+            if published is not None:
+                examine_published(examination, reader, policy, shelf, published, start=0, size=audit.size)
     except (MalformedError, VerificationError) as error:
         examination.file(error, 1)
         return print_verdict(terminal, str(folder.path), examination)
