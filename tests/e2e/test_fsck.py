@@ -142,6 +142,11 @@ DAMAGE = {
         1,
         "leaf 3: the store files it under another key",
     ),
+    "a receipt id exchanged": (
+        lambda h: sql(h, f"UPDATE leaf SET nonce = zeroblob(16) WHERE idx = {OUTPUT}"),
+        1,
+        f"leaf {OUTPUT}: the store files it under another receipt id",
+    ),
     "a stored leaf hash": (
         lambda h: sql(h, "UPDATE leaf SET leaf_hash = zeroblob(32) WHERE idx = 5"),
         1,

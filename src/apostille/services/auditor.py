@@ -472,11 +472,9 @@ def _check_compromises(findings: Findings, ring: Keyring, reader: Reader, policy
         return
     covered = {key: _dated_before(reader, policy, audit.origin, found.since) for key, found in ring.compromised.items()}
     start = min(found.first for found in ring.compromised.values())
-    for index, record in reader.records(start):
-        if index >= audit.size:
-            break
+    for index, entry in _entries(reader, start, audit.size):
         try:
-            signer = sha256(parse_entry(record.entry).spki)
+            signer = sha256(parse_entry(entry).spki)
         except MalformedError:
             continue  # a finding of its own
         found = ring.compromised.get(signer)
@@ -489,6 +487,11 @@ def _check_compromises(findings: Findings, ring: Keyring, reader: Reader, policy
                 f"a key is compromised since {found.since}, revoked at {found.index}; what it signed below size {covered[key]} "
                 "was witnessed before, and stands"
             )
+
+
+def _entries(reader: Reader, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+    for at in range(start, end, _CHUNK):
+        yield from enumerate(reader.entries(at, min(_CHUNK, end - at)), at)
 
 
 def _dated_before(reader: Reader, policy: Policy, origin: str, since: str) -> int:

@@ -61,7 +61,7 @@ def bind(record: Record, *, is_fast: bool = False) -> tuple[Entry, Statement]:
     if entry.key_details != key_details(entry.spki):
         raise DigestMismatchError("the entry names another algorithm than that of its key")
     message = dsse.pae(record.statement)
-    if sha256(message) != entry.pae_digest or record.pae_digest != entry.pae_digest:
+    if sha256(message) != entry.pae_digest:
         raise DigestMismatchError("the statement is not the one that the log entry commits to")
     if not is_fast:
         verify_statement_signature(entry.spki, entry.signature, message)

@@ -97,7 +97,6 @@ class Ledger:
         self._has_dropped = False
         self._log = next((log for log in policy.logs if log.name == audit.origin), None)
         self.keys = Keyring(audit.origin, self._log, self._recall_key)
-        self._alone: set[bytes] = set()  # statements of no run: no chain shows that one was put in again
         self._closed: dict[str, RunState] = {}
         self._gone: dict[int, tuple[frozenset[str], bytes]] = {}
         # Whoever has the key of the log's own unit has the store's key file: to him, a key that is not there is lost or erased.
@@ -148,9 +147,10 @@ class Ledger:
             raise DigestMismatchError("the store files it under another key than the statement certifies")
         if (bytes.fromhex(run) if run else None) != record.run and said.type != predicates.GAP:
             raise DigestMismatchError("the store files it under another run than the statement names")
+        if record.nonce.hex() != said.predicate["nonce"]:
+            raise DigestMismatchError("the store files it under another receipt id than the statement's nonce")
 
     def _check_chain(self, index: int, record: Record, entry: Entry, said: Statement) -> None:
-        del record
         fields = said.predicate
         if said.type == predicates.GAP:
             self._audit.gap_indexes.append(index)
@@ -158,7 +158,7 @@ class Ledger:
         run = fields.get("run")
         if run is None:
             if said.type == predicates.OUTPUT:
-                self._check_alone(entry.pae_digest)
+                self._check_alone(index, record, fields["nonce"])
             return
         state = self._state_of(run, index)
         was_closed = bool(state.outcome)
@@ -182,10 +182,11 @@ class Ledger:
     def _check_speaker(self, state: RunState, index: int, entry: Entry, said: Statement) -> None:
         """Say who may sign a run: here stands the rule of the keeper, once there is one."""
 
-    def _check_alone(self, digest: bytes) -> None:
-        if digest in self._alone:
-            raise PolicyError("the statement stands in the log twice")
-        self._alone.add(digest)
+    def _check_alone(self, index: int, record: Record, nonce: str) -> None:
+        """See that a statement of no run stands in the log once: no chain shows that it was put in again."""
+        first = self._reader.index_of_receipt(bytes.fromhex(nonce))
+        if first is not None and first < index and self._reader.record(first).statement == record.statement:
+            raise PolicyError(f"the statement stands in the log twice, first at {first}")
 
     def _state_of(self, run: str, index: int) -> RunState:
         state = self._audit.runs.get(run)

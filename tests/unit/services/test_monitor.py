@@ -239,6 +239,27 @@ def test_a_run_that_was_closed_before_the_last_audit_does_not_go_on(seq):
     insider.keeper.close()
 
 
+def test_a_statement_of_no_run_that_was_audited_is_not_put_in_again():
+    """It stands in no chain: its nonce tells."""
+    insider = Insider()
+    desk = Desk(insider.world)
+    draft = Draft(
+        predicates.OUTPUT,
+        {"assurance": "bound", "commitment": "salted", "profile": "opaque"},
+        {},
+        [("raw", b""), ("canonical", b"")],
+    )
+    entry = insider.agent.attest(draft, unit=KEYS_UNIT)
+    first = insider.put(entry)
+    insider.keeper.publish()
+    assert desk.audit() == 0
+    index = insider.put(entry)
+    insider.keeper.publish()
+    assert desk.audit() == 1
+    assert desk.said == [f"leaf {index}: the statement stands in the log twice, first at {first}"]
+    insider.keeper.close()
+
+
 def test_a_key_that_was_ended_before_the_last_audit_stays_ended():
     insider = Insider()
     desk = Desk(insider.world)
