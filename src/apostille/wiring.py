@@ -20,6 +20,7 @@ from apostille.core.digest import sha256
 from apostille.core.policy import NO_QUORUM, Policy, parse_policy
 from apostille.errors import ConfigurationError, ConflictError, NotFoundError, StorageUnavailableError
 from apostille.services.attester import Attester
+from apostille.services.audit import MAX_STATE_BYTES
 from apostille.services.genesis import genesis
 from apostille.services.keeper import Keeper, KeeperParts
 from apostille.services.publisher import LogSigner
@@ -300,4 +301,4 @@ def open_vault(folder: StoreFolder, *, is_snapshot: bool = False) -> FileVault:
 
 def audit_memory() -> FolderAuditMemory:
     """Return what this user's audits remember."""
-    return FolderAuditMemory(_state_folder())
+    return FolderAuditMemory(_state_folder(), MAX_STATE_BYTES)

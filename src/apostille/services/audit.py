@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from apostille.core import predicates, strict
 from apostille.core.digest import SIZE, ZERO_HEX
 from apostille.core.policy import VerifiedCheckpoint
-from apostille.errors import MalformedError
+from apostille.errors import MalformedError, TooLargeError
 from apostille.services.classification import Openings, read_openings
 
 SPEC = "audit state"
 VERSION = 1
 MAX_STATE_BYTES = 256 * 2**20
+MAX_STATE_LEAVES = 2**30  # a byte of memory each
 
 
 @dataclass(slots=True)
@@ -173,27 +175,32 @@ def parse_state(data: bytes) -> AuditState:
     if value["version"] != VERSION or not isinstance(value["has_keys"], bool):
         raise MalformedError("of another version", spec=SPEC)
     size = strict.integer(value["size"], spec=SPEC)
+    if size > MAX_STATE_LEAVES:
+        raise TooLargeError("of more leaves than are taken", spec=SPEC, limit=MAX_STATE_LEAVES)
     try:
         unpacker = zlib.decompressobj()
         places = unpacker.decompress(strict.base64_bytes(value["places"], spec=SPEC, limit=MAX_STATE_BYTES), size + 1)
-        read_openings(places)
+        total = read_openings(places).total
     except (zlib.error, ValueError) as error:
         raise MalformedError("places that are none", spec=SPEC) from error
-    if len(places) != size or not unpacker.eof:
+    if total != size or not unpacker.eof or unpacker.unused_data:
         raise MalformedError("places of another number of leaves", spec=SPEC)
+    runs = tuple(_run(item) for item in _list(value["runs"]))
+    if len({run.id for run in runs}) != len(runs):
+        raise MalformedError("a run twice", spec=SPEC)
     return AuditState(
         strict.string(value["origin"], spec=SPEC, limit=255),
         size,
         strict.hex_bytes(value["root"], SIZE, spec=SPEC),
         value["has_keys"],
         places,
-        _integers(value["gaps"]),
-        _integers(value["erasures"]),
-        _integers(value["open_erasures"]),
-        strict.integer(value["run_count"], spec=SPEC),
-        tuple(_run(item) for item in _list(value["runs"])),
-        _ends(value["ended"]),
-        _ends(value["replaced"]),
+        _indexes(value["gaps"], size),
+        _indexes(value["erasures"], size),
+        _indexes(value["open_erasures"], size),
+        strict.integer(value["run_count"], spec=SPEC, low=len(runs)),
+        runs,
+        _ends(value["ended"], size),
+        _ends(value["replaced"], size),
     )
 
 
@@ -203,8 +210,11 @@ def _list(value: Any) -> list[Any]:
     return value
 
 
-def _integers(value: Any) -> tuple[int, ...]:
-    return tuple(strict.integer(item, spec=SPEC) for item in _list(value))
+def _indexes(value: Any, size: int) -> tuple[int, ...]:
+    found = tuple(strict.integer(item, spec=SPEC, high=size - 1) for item in _list(value))
+    if any(a >= b for a, b in pairwise(found)):
+        raise MalformedError("indexes that are out of order", spec=SPEC)
+    return found
 
 
 def _run(value: Any) -> RunState:
@@ -213,10 +223,12 @@ def _run(value: Any) -> RunState:
     run, isolation, count, previous = value
     strict.hex_bytes(run, predicates.ID_BYTES, spec=SPEC)
     strict.hex_bytes(previous, SIZE, spec=SPEC)
-    return RunState(run, strict.string(isolation, spec=SPEC, limit=16), strict.integer(count, spec=SPEC), previous)
+    return RunState(run, strict.string(isolation, spec=SPEC, limit=16), strict.integer(count, spec=SPEC, low=1), previous)
 
 
-def _ends(value: Any) -> dict[bytes, int]:
+def _ends(value: Any, size: int) -> dict[bytes, int]:
     if not isinstance(value, dict):
         raise MalformedError("not an object", spec=SPEC)
-    return {strict.hex_bytes(key, SIZE, spec=SPEC): strict.integer(index, spec=SPEC) for key, index in value.items()}
+    return {
+        strict.hex_bytes(key, SIZE, spec=SPEC): strict.integer(index, spec=SPEC, high=size - 1) for key, index in value.items()
+    }

@@ -19,7 +19,7 @@ from apostille.services.audit import Audit
 from apostille.services.auditor import Progress, Recalled, examine_store
 from apostille.services.classification import SEALED, place_of
 from apostille.services.examination import Examination
-from apostille.services.published import CHECKPOINT, MAX_NAMED, TileReport, is_damaged, look, report, rewrite_tiles
+from apostille.services.published import CHECKPOINT, MAX_NAMED, TileReport, compare_all, file_report, is_damaged, rewrite_tiles
 
 
 @dataclass(slots=True)
@@ -110,19 +110,19 @@ def check_store(
         found.unopened.append(at)
     is_sound = not (examination.altered or examination.malformed or examination.untrusted)
     with examination.step(11, "the published tiles are those of the leaves") as step:
-        found.tiles = look(reader, policy, shelf, note, again, found.audit.size)
+        found.tiles = compare_all(reader, policy, shelf, note, again, found.audit.size)
         if is_rewriting and is_sound:
             found.rewritten = rewrite_tiles(reader, policy, shelf, found.tiles, is_without_note=note is None)
             if found.rewritten:
                 published = note = shelf.checkpoint()
-                found.tiles = look(reader, policy, shelf, note, again, found.audit.size)
+                found.tiles = compare_all(reader, policy, shelf, note, again, found.audit.size)
         elif is_rewriting:
             examination.notices.append("nothing was rewritten: the store is not in order, and what is published may be evidence")
         if note is None and published is not None:
             examination.file(MalformedError(f"published: the file {CHECKPOINT} is no checkpoint"), 11)
         elif note is None and reader.checkpoint() is not None:
             examination.file(IncompleteError(f"published: the file {CHECKPOINT} is missing"), 11)
-        report(examination, found.tiles)
+        file_report(examination, found.tiles)
         step.detail = f"size {found.tiles.size}, {found.tiles.checked} files"
         is_whole = note is not None or reader.checkpoint() is None
         if not is_whole or any(p.count for p in (found.tiles.missing, found.tiles.torn, found.tiles.altered, found.tiles.beyond)):

@@ -21,10 +21,9 @@ from apostille.services.binding import Leaf, bind
 from apostille.services.classification import ERASED, MISSING, classify
 from apostille.services.examination import Examination
 from apostille.services.keyring import KeyLeaf, Keyring
-from apostille.services.vault import open_record
+from apostille.services.vault import has_own_keys, open_record
 
 MAX_LISTED = 1000  # findings of a kind, and closed runs, that are kept one by one; the others are counted
-_OWN_UNIT = bytes(predicates.ID_BYTES)  # the erasure unit of key statements
 STEP = 11
 
 
@@ -99,8 +98,7 @@ class Ledger:
         self.keys = Keyring(audit.origin, self._log, self._recall_key)
         self._closed: dict[str, RunState] = {}
         self._gone: dict[int, tuple[frozenset[str], bytes]] = {}
-        # Whoever has the key of the log's own unit has the store's key file: to him, a key that is not there is lost or erased.
-        self.is_own_vault = vault is not None and vault.key(_OWN_UNIT) is not None
+        self.has_own_keys = has_own_keys(vault)
         self._erasures: list[tuple[int, Statement]] = []
 
     def take(self, leaf: Leaf) -> None:
@@ -235,7 +233,7 @@ class Ledger:
         opened = None
         if there and self._vault is not None and names == wanted:
             opened = open_record(self._vault, record, dict(said.subjects))  # what is left, if some were destroyed
-            if opened is None and self.is_own_vault:
+            if opened is None and self.has_own_keys:
                 there = set()
         return wanted - there, opened is not None
 

@@ -12,7 +12,6 @@ Spec: trust.md sections 3, 8, 11.
 
 from __future__ import annotations
 
-from apostille.core import predicates
 from apostille.core.policy import Policy
 from apostille.errors import MalformedError
 from apostille.ports import HeadMemory, Reader, TileShelf, Vault
@@ -20,8 +19,7 @@ from apostille.services.audit import Audit, AuditState, parse_state
 from apostille.services.auditor import Progress, Recalled, examine_store
 from apostille.services.examination import Examination
 from apostille.services.published import examine_published
-
-_OWN_UNIT = bytes(predicates.ID_BYTES)
+from apostille.services.vault import has_own_keys
 
 
 def audit_store(
@@ -95,10 +93,9 @@ def _usable(examination: Examination, origin: str, state: bytes | None, vault: V
     except MalformedError as error:
         examination.notices.append(f"the state of the last audit can't be read ({error}): everything is read again")
         return None
-    has_keys = vault is not None and vault.key(_OWN_UNIT) is not None
     if found.origin != origin:
         return None
-    if found.has_keys != has_keys:
+    if found.has_keys != has_own_keys(vault):
         examination.notices.append("the last audit had other unit keys: everything is read again")
         return None
     return found

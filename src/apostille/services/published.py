@@ -89,13 +89,13 @@ def examine_published(
                 f"{found.missing.count} published tiles are missing: {found.missing} (log fsck mends them)"
             )
             found.missing = Paths()
-        report(examination, found)
+        file_report(examination, found)
         step.detail = f"size {found.size}, {found.checked} files"
         if found.torn.count or found.altered.count:
             step.outcome = "failed"
 
 
-def look(
+def compare_all(
     reader: Reader, policy: Policy, shelf: TileShelf, note: bytes | None, again: Callable[[], Reader], size: int
 ) -> TileReport:
     """Compare all files that should be there, and all that are.
@@ -119,7 +119,7 @@ def look(
     found.is_behind = signed_size > found.size
     for wanted in tiles.tiles_of(0, found.size):
         _compare(reader, shelf, wanted, found)
-    beyond = [tile for path in shelf.paths() if (tile := _look_at(reader, shelf, path, found, size)) is not None]
+    beyond = [tile for path in shelf.paths() if (tile := _look_at_file(reader, shelf, path, found, size)) is not None]
     if beyond:
         _look_again(again(), shelf, beyond, found)
     return found
@@ -139,7 +139,7 @@ def _span(tile: tiles.Tile) -> int:
     return 1 << TILE_HEIGHT * (tile.level or 0)
 
 
-def _look_at(reader: Reader, shelf: TileShelf, path: str, found: TileReport, size: int) -> tiles.Tile | None:
+def _look_at_file(reader: Reader, shelf: TileShelf, path: str, found: TileReport, size: int) -> tiles.Tile | None:
     """Look at a file that is there; return it where the store has no such leaves."""
     try:
         tile = tiles.parse_tile_path(path)
@@ -198,7 +198,7 @@ def _first_difference(tile: tiles.Tile, there: bytes, wanted: bytes) -> str:
     return f"first at leaf {start + at}" if tile.level == 0 else f"first at hash {start + at}"
 
 
-def report(examination: Examination, found: TileReport) -> None:
+def file_report(examination: Examination, found: TileReport) -> None:
     """File what was found, each path by name."""
     for paths, what in (
         (found.altered, "says something else than the leaves"),

@@ -14,14 +14,13 @@ from pathlib import Path
 from apostille.core.digest import sha256
 from apostille.storage import files
 
-_MAX_STATE_BYTES = 256 * 2**20
-
 
 class FolderAuditMemory:
-    """Audit memory in a folder, made on first use."""
+    """Audit memory in a folder, made on first use; a state has at most ``limit`` bytes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limit: int) -> None:
         self._folder = folder
+        self._limit = limit
 
     def _path(self, origin: str) -> Path:
         return self._folder / "audits" / sha256(origin.encode()).hex()
@@ -33,7 +32,7 @@ class FolderAuditMemory:
             StorageUnavailableError: It can't be read.
             TooLargeError: It is none of ours.
         """
-        return files.read_file(self._path(origin), limit=_MAX_STATE_BYTES)
+        return files.read_file(self._path(origin), limit=self._limit)
 
     def remember(self, origin: str, state: bytes) -> None:
         """Replace what was remembered, durably and atomically.

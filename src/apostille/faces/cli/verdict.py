@@ -8,7 +8,7 @@ from typing import Any
 from apostille.errors import ApostilleError
 from apostille.faces import codes
 from apostille.faces.cli.terminal import Terminal, plain
-from apostille.services.auditor import Audit
+from apostille.services.audit import Audit
 from apostille.services.examination import Examination
 from apostille.services.verifier import VerifiedReceipt
 

@@ -17,12 +17,14 @@ from apostille.faces.cli.audit import keep_evidence
 from apostille.faces.cli.terminal import Terminal, is_file, is_folder, plain, read_input
 from apostille.faces.cli.verdict import print_verdict
 from apostille.services.attester import utc_text
-from apostille.services.auditor import Recalled, compare_head, examine_run, examine_store
+from apostille.services.auditor import Recalled, examine_store
+from apostille.services.claims import compare_head
 from apostille.services.erasure import Erasure, erasures
 from apostille.services.examination import Examination
 from apostille.services.keeper import MAX_MERGE_DELAY_SECONDS
 from apostille.services.published import examine_published
 from apostille.services.receipts import build_receipt
+from apostille.services.run_audit import examine_run
 from apostille.services.verifier import HEAD_NOT_COMPARED, VerifiedReceipt, examine_receipt, pending_leaf
 from apostille.storage.tiles import TileFolder
 
