@@ -11,11 +11,13 @@ import signal
 import subprocess
 import time
 
+import apsw
 import pytest
 
 from apostille import wiring
 from apostille.faces.cli.demo import attacks
 from apostille.faces.cli.demo.rebuild import rebuild
+from apostille.services.audit import MAX_STATE_BYTES
 
 pytest_plugins = ("tests.e2e.cli_kit",)
 
@@ -128,6 +130,31 @@ def test_an_old_leaf_is_for_a_full_audit_and_fsck(home):
     code, found = audit(home, "--full")
     assert code == 1
     assert found["failures"][0]["index"] == OUTPUT
+
+
+@pytest.mark.parametrize("words", [("audit",), ("audit", "--full"), ("log", "fsck"), ("verify",)])
+def test_a_close_hidden_by_its_column_is_named(home, words):
+    """Whoever has the database alone makes a closed run look open, while no keeper runs."""
+    database = apsw.Connection(str(home.store / "store.sqlite"))
+    hide = "UPDATE leaf SET run = NULL WHERE instr(statement, 'urn:apostille:run-close:v1') > 0 RETURNING idx"
+    ((hidden,),) = database.execute(hide).fetchall()
+    database.close()
+    result = home.run("--json", *words).clear()
+    assert result.code == 1
+    assert [(failure["index"], failure["message"]) for failure in result.json["failures"]] == [
+        (hidden, f"leaf {hidden}: column 'run' was altered: the store files it under another run than the statement names")
+    ]
+
+
+def test_a_state_that_is_no_state_of_ours_is_a_full_audit(home):
+    """Junk where the state was, even more than a state may have: it says so, and the store is not blamed for it."""
+    audit(home)
+    with memory(home).open("wb") as file:
+        file.truncate(MAX_STATE_BYTES + 1)
+    code, found = audit(home)
+    assert (code, newly(found)) == (0, SIZE)
+    assert any("everything is read again" in text for text in found["not_checked"])
+    assert newly(audit(home)[1]) == 0
 
 
 def test_without_the_unit_keys_nothing_is_lost_and_nothing_compared(home):

@@ -135,17 +135,17 @@ DAMAGE = {
     "the run of a leaf exchanged": (
         lambda h: sql(h, f"UPDATE leaf SET run = zeroblob(16) WHERE idx = {OUTPUT}"),
         1,
-        f"leaf {OUTPUT}: the store files it under another run",
+        f"leaf {OUTPUT}: column 'run' was altered: the store files it under another run",
     ),
     "the certified key exchanged": (
         lambda h: sql(h, "UPDATE leaf SET certifies = zeroblob(32) WHERE idx = 3"),
         1,
-        "leaf 3: the store files it under another key",
+        "leaf 3: column 'certifies' was altered: the store files it under another key",
     ),
     "a receipt id exchanged": (
         lambda h: sql(h, f"UPDATE leaf SET nonce = zeroblob(16) WHERE idx = {OUTPUT}"),
         1,
-        f"leaf {OUTPUT}: the store files it under another receipt id",
+        f"leaf {OUTPUT}: column 'nonce' was altered: the store files it under another receipt id",
     ),
     "a stored leaf hash": (
         lambda h: sql(h, "UPDATE leaf SET leaf_hash = zeroblob(32) WHERE idx = 5"),

@@ -139,14 +139,23 @@ class Ledger:
         return found
 
     def _check_columns(self, index: int, record: Record, entry: Entry, said: Statement) -> None:
+        """Hold the columns that the store searches by, and nobody signs, against the statement; name each that was altered."""
         del index, entry
-        run = said.predicate.get("run") if said.type != predicates.GAP else None
-        if record.certifies != (said.subjects["spki"] if said.type == predicates.KEY else None):
-            raise DigestMismatchError("the store files it under another key than the statement certifies")
-        if (bytes.fromhex(run) if run else None) != record.run and said.type != predicates.GAP:
-            raise DigestMismatchError("the store files it under another run than the statement names")
-        if record.nonce.hex() != said.predicate["nonce"]:
-            raise DigestMismatchError("the store files it under another receipt id than the statement's nonce")
+        run, certified = said.predicate.get("run"), said.subjects["spki"] if said.type == predicates.KEY else None
+        runs = {bytes.fromhex(run) if run else None}
+        if said.type == predicates.GAP:
+            runs.add(None)  # it may name a run without being in its chain
+        wrong = [
+            f"column {column!r} was altered: the store files it under another {what}"
+            for column, what, is_right in (
+                ("certifies", "key than the statement certifies", record.certifies == certified),
+                ("run", "run than the statement names", record.run in runs),
+                ("nonce", "receipt id than the statement's nonce", record.nonce.hex() == said.predicate["nonce"]),
+            )
+            if not is_right
+        ]
+        if wrong:
+            raise DigestMismatchError("; ".join(wrong))
 
     def _check_chain(self, index: int, record: Record, entry: Entry, said: Statement) -> None:
         fields = said.predicate

@@ -21,7 +21,7 @@ from typing import Any
 import apsw
 
 from apostille.core import predicates
-from apostille.core.tree import EMPTY, TILE_WIDTH, Growth, Head, pack_edge, unpack_edge
+from apostille.core.tree import EMPTY, Growth, Head, pack_edge, unpack_edge
 from apostille.errors import (
     ApostilleError,
     ConfigurationError,
@@ -43,14 +43,6 @@ _FEW = 16
 _ROWS = 64
 _COPY_PAGES = 1024
 _SECURE = "secure_delete"
-_MAX_FAULTS = 100
-_STRAYS = {
-    "an opening is stored of a leaf that is not there:": "SELECT min(idx) FROM opening WHERE idx NOT IN (SELECT idx FROM leaf)",
-    "an old receipt id is stored of a leaf that is not there:": (
-        "SELECT min(idx) FROM old_receipt WHERE idx NOT IN (SELECT idx FROM leaf)"
-    ),
-    "a leaf stands before the first one:": "SELECT min(idx) FROM leaf WHERE idx < 0",
-}
 _LEAF = "entry, leaf_hash, statement, nonce, unit, wrapped_key, run, certifies"
 _KINDS = (*[bytes] * 5, *[bytes | None] * 3)
 
@@ -209,7 +201,7 @@ class SqliteStore:
                 if is_mine:
                     self._db.execute("BEGIN")
                 try:
-                    return _faults(self._db)
+                    return schema.faults(self._db)
                 finally:
                     if is_mine:
                         self._roll_back()
@@ -477,26 +469,6 @@ class SqliteStore:
                 self._db.close()
         except apsw.Error as error:
             raise _translate(error, self._path) from error
-
-
-def _faults(db: apsw.Connection) -> list[str]:
-    found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_MAX_FAULTS})") if row[0] != "ok"]
-    for text, sql in _STRAYS.items():
-        index = db.execute(sql).get
-        if index is not None:
-            found.append(f"{text} {index}")
-    size = db.execute("SELECT max(size) FROM head").get
-    level, width = 1, TILE_WIDTH
-    while isinstance(size, int):
-        stored = db.execute("SELECT count(*) FROM subtree WHERE level = ?", (level,)).get
-        if stored != size // width:
-            found.append(f"{stored} hashes of level {level} are stored, a tree of {size} leaves has {size // width}")
-        if not size // width:
-            break
-        level, width = level + 1, width * TILE_WIDTH
-    if db.execute("SELECT count(*) FROM subtree WHERE level > ? OR level < 1", (level,)).get:
-        found.append("hashes are stored of a level that the tree has not")
-    return found
 
 
 def _open(path: Path, *, read_only: bool) -> tuple[apsw.Connection, int]:

@@ -6,6 +6,7 @@ Spec: trust.md sections 3, 4, 8, 11; formats.md sections 8 and 12 steps 10, 11.
 from __future__ import annotations
 
 import random
+import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,15 +19,18 @@ from apostille.core.digest import sha256
 from apostille.core.entry import Entry, format_entry
 from apostille.core.merkle import leaf_hash
 from apostille.core.statement import parse_statement
-from apostille.errors import MalformedError
+from apostille.core.strict import base64_text, canonical_json
+from apostille.errors import MalformedError, TooLargeError
 from apostille.services.attester import Draft, utc_text
-from apostille.services.audit import format_state, parse_state
+from apostille.services.audit import MAX_STATE_LEAVES, format_state, parse_state
 from apostille.services.auditor import Recalled
 from apostille.services.examination import Examination
 from apostille.services.keeper import KEYS_UNIT
 from apostille.services.monitor import audit_store
 from apostille.services.vault import Sealer
 from tests.simulators.world import World
+
+STATE_SIZE = 7
 
 
 class Counting:
@@ -430,6 +434,55 @@ def test_the_state_is_read_back_as_it_was_written(desk):
     for broken in (desk.state + b" ", desk.state.replace(b'"size":', b'"size":1'), b"[]", b"\xff"):
         with pytest.raises(MalformedError):
             parse_state(broken)
+
+
+STATES = {
+    "another version": ("version", 2),
+    "more leaves than are taken": ("size", MAX_STATE_LEAVES + 1),
+    "fewer places than leaves": ("size", 1000),
+    "a leaf that nobody has looked at": ("places", base64_text(zlib.compress(b"\1" * (STATE_SIZE - 1) + b"\0"))),
+    "a place that is none": ("places", base64_text(zlib.compress(b"\1" * (STATE_SIZE - 1) + b"\5"))),
+    "more places than leaves": ("places", base64_text(zlib.compress(b"\1" * (STATE_SIZE + 1)))),
+    "places that are cut": ("places", base64_text(zlib.compress(b"\1" * STATE_SIZE)[:-1])),
+    "something behind the places": ("places", base64_text(zlib.compress(b"\1" * STATE_SIZE) + b"x")),
+    "a gap that is not there": ("gaps", [STATE_SIZE]),
+    "gaps out of order": ("gaps", [2, 1]),
+    "an erasure twice": ("erasures", [1, 1]),
+    "an erasure below zero": ("open_erasures", [-1]),
+    "a run twice": ("runs", [["ab" * 16, "none", 1, "00" * 32]] * 2),
+    "a run without a statement": ("runs", [["ab" * 16, "none", 0, "00" * 32]]),
+    "a run of five": ("runs", [["ab" * 16, "none", 1, "00" * 32, 1]]),
+    "fewer runs than are open": ("run_count", 0),
+    "an end that is not there": ("ended", {"00" * 32: STATE_SIZE}),
+    "a key that is none": ("replaced", {"00": 1}),
+}
+
+
+def _state(**changes: Any) -> bytes:
+    value: dict[str, Any] = {
+        "version": 1,
+        "origin": "log.example/1",
+        "size": STATE_SIZE,
+        "root": "00" * 32,
+        "has_keys": True,
+        "places": base64_text(zlib.compress(b"\1" * STATE_SIZE)),
+        "gaps": [1, 2],
+        "erasures": [3],
+        "open_erasures": [3],
+        "run_count": 3,
+        "runs": [["ab" * 16, "none", 1, "00" * 32]],
+        "ended": {"00" * 32: 2},
+        "replaced": {"00" * 32: 2},
+    }
+    return canonical_json(value | changes)
+
+
+@pytest.mark.parametrize("why", STATES)
+def test_a_state_that_contradicts_itself_is_none(why):
+    name, wrong = STATES[why]
+    assert format_state(parse_state(_state())) == _state()
+    with pytest.raises(TooLargeError if why == "more leaves than are taken" else MalformedError):
+        parse_state(_state(**{name: wrong}))
 
 
 def test_an_exchanged_certificate_deep_in_the_tree_is_not_believed():

@@ -8,7 +8,7 @@ from typing import Any
 
 from apostille import wiring
 from apostille.core.policy import Policy
-from apostille.errors import ApostilleError, MalformedError, VerificationError
+from apostille.errors import ApostilleError, MalformedError, TooLargeError, VerificationError
 from apostille.faces import codes
 from apostille.faces.cli.terminal import Terminal, plain
 from apostille.faces.cli.verdict import print_verdict
@@ -17,6 +17,7 @@ from apostille.services.audit import Audit, format_state, parse_state
 from apostille.services.auditor import Recalled
 from apostille.services.examination import Examination
 from apostille.services.monitor import audit_store
+from apostille.storage.audits import FolderAuditMemory
 from apostille.storage.tiles import TileFolder
 
 
@@ -57,7 +58,7 @@ def _audit_once(terminal: Terminal, folder: wiring.StoreFolder, policy: Policy, 
     reader = None
     try:
         # Before the snapshot: what is remembered, audited or published is committed.
-        recalled, state = Recalled(heads.recall(origin)), memory.recall(origin)
+        recalled, state = Recalled(heads.recall(origin)), _recall(memory, origin)
         shelf = TileFolder(folder.log)
         published = shelf.checkpoint()
         vault = wiring.open_vault(folder, is_snapshot=True)
@@ -84,13 +85,21 @@ def _audit_once(terminal: Terminal, folder: wiring.StoreFolder, policy: Policy, 
         if reader is not None:
             reader.close()
     kept = keep_evidence(origin, found)
-    if found is not None and found.after is not None and not _is_ahead(memory.recall(origin), found.after.size):
+    if found is not None and found.after is not None and not _is_ahead(_recall(memory, origin), found.after.size):
         memory.remember(origin, format_state(found.after))
     is_erased = found is not None and bool(found.openings.erased)
     code = print_verdict(terminal, f"audit {folder.path}", examination, audit=found, is_erased=is_erased, more=kept)
     for item in kept.get("evidence", ()):
         terminal.say(f"  [bold red]both heads are kept in {plain(item['kept'])}[/]")
     return code
+
+
+def _recall(memory: FolderAuditMemory, origin: str) -> bytes | None:
+    """Return the state of the last audit, unread; what is too large for one is as good as a damaged one."""
+    try:
+        return memory.recall(origin)
+    except TooLargeError:
+        return b""
 
 
 def _is_ahead(state: bytes | None, size: int) -> bool:
