@@ -187,7 +187,7 @@ class Ledger:
         self._check_speaker(state, index, entry, said)
 
     def _check_speaker(self, state: RunState, index: int, entry: Entry, said: Statement) -> None:
-        """Say who may sign a run: here stands the rule of the keeper, once there is one."""
+        """See that whoever speaks in a run may: so far that is whoever is certified, and fits the chain."""
 
     def _check_alone(self, index: int, record: Record, nonce: str) -> None:
         """See that a statement of no run stands in the log once: no chain shows that it was put in again."""

@@ -20,7 +20,7 @@ SCHEMA = 2
 _SPEC = "store"
 _ROWS = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"
 _META = "SELECT value FROM meta WHERE name = 'schema'"
-_MAX_FAULTS = 100
+MAX_FAULTS = 100
 _STRAYS = {
     "an opening is stored of a leaf that is not there:": "SELECT min(idx) FROM opening WHERE idx NOT IN (SELECT idx FROM leaf)",
     "an old receipt id is stored of a leaf that is not there:": (
@@ -111,7 +111,7 @@ def _expected(version: int) -> list[Any]:
 
 def faults(db: apsw.Connection) -> list[str]:
     """Return what SQLite finds wrong with the file, rows that belong to no leaf, and hashes that a tree of this size has not."""
-    found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_MAX_FAULTS})") if row[0] != "ok"]
+    found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({MAX_FAULTS})") if row[0] != "ok"]
     for text, sql in _STRAYS.items():
         index = db.execute(sql).get
         if index is not None:
