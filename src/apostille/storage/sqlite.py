@@ -275,11 +275,12 @@ class SqliteStore:
         """Return id, first and last index of each run with no run-close last; none that a later leaf names."""
         # Type and run stand in the clear in every statement, and nowhere else can they stand: fields hold no free text. What
         # comes after the last row is searched too, since a statement can be hidden by its column, and that is not signed.
+        # CASE keeps SQLite from that search where the run is closed: the order of two conditions is its own to choose.
         sql = """SELECT ends.run, first, last FROM leaf JOIN
                    (SELECT run, min(idx) AS first, max(idx) AS last FROM leaf WHERE run IS NOT NULL GROUP BY run) AS ends
-                 ON leaf.idx = last WHERE instr(statement, ?) = 0 AND NOT EXISTS (
+                 ON leaf.idx = last WHERE CASE WHEN instr(statement, ?) > 0 THEN 0 ELSE NOT EXISTS (
                    SELECT 1 FROM leaf AS later
-                   WHERE later.idx > last AND instr(later.statement, CAST(lower(hex(ends.run)) AS BLOB)) > 0)
+                   WHERE later.idx > last AND instr(later.statement, CAST(lower(hex(ends.run)) AS BLOB)) > 0) END
                  ORDER BY first"""
         rows = self._all(sql, (predicates.RUN_CLOSE.encode(),))
         return [(run, first, last) for run, first, last in (_typed(row, bytes, int, int) for row in rows)]
