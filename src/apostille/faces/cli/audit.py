@@ -10,15 +10,13 @@ from apostille import wiring
 from apostille.core.policy import Policy
 from apostille.errors import ApostilleError, MalformedError, TooLargeError, VerificationError
 from apostille.faces import codes
+from apostille.faces.cli.snapshot import open_snapshot
 from apostille.faces.cli.terminal import Terminal, plain
 from apostille.faces.cli.verdict import print_verdict
-from apostille.services.attester import utc_text
 from apostille.services.audit import Audit, format_state, parse_state
-from apostille.services.auditor import Recalled
 from apostille.services.examination import Examination
 from apostille.services.monitor import audit_store
 from apostille.storage.audits import FolderAuditMemory
-from apostille.storage.tiles import TileFolder
 
 
 def audit(
@@ -54,36 +52,27 @@ def _audit_again(terminal: Terminal, folder: wiring.StoreFolder, policy: Policy,
 def _audit_once(terminal: Terminal, folder: wiring.StoreFolder, policy: Policy, *, is_full: bool) -> int:
     examination, found = Examination(), None
     origin = folder.origin()
-    memory, heads = wiring.audit_memory(), wiring.head_memory()
-    reader = None
+    memory = wiring.audit_memory()
+    state = _recall(memory, origin)  # before the snapshot: what was audited is in it
     try:
-        # Before the snapshot: what is remembered, audited or published is committed.
-        recalled, state = Recalled(heads.recall(origin)), _recall(memory, origin)
-        shelf = TileFolder(folder.log)
-        published = shelf.checkpoint()
-        vault = wiring.open_vault(folder, is_snapshot=True)
-        reader = wiring.open_reader(folder, is_snapshot=True)
-        with terminal.progress("auditing") as progress:
+        with open_snapshot(folder, origin) as seen, terminal.progress("auditing") as progress:
             found = audit_store(
                 examination,
-                reader,
+                seen.reader,
                 policy,
                 origin=origin,
-                heads=heads,
-                recalled=recalled,
+                heads=wiring.head_memory(),
+                recalled=seen.recalled,
                 state=state,
-                vault=vault,
-                published=published,
-                now=utc_text(int(wiring.posix_seconds() * 1000)),
+                vault=seen.vault,
+                published=seen.published,
+                now=seen.now,
                 progress=progress,
                 is_full=is_full,
-                shelf=shelf,
+                shelf=seen.shelf,
             )
     except (MalformedError, VerificationError) as error:
         examination.file(error, 1)
-    finally:
-        if reader is not None:
-            reader.close()
     kept = keep_evidence(origin, found)
     if found is not None and found.after is not None and not _is_ahead(_recall(memory, origin), found.after.size):
         memory.remember(origin, format_state(found.after))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,12 @@ from apostille.core.strict import base64_text
 from apostille.core.tree import prove_consistency, prove_inclusion, root_at
 from apostille.errors import MalformedError, NotFoundError, VerificationError
 from apostille.faces.cli.audit import keep_evidence
+from apostille.faces.cli.snapshot import open_snapshot
 from apostille.faces.cli.store import newest_checkpoint
 from apostille.faces.cli.terminal import Terminal, plain, write_output
 from apostille.faces.cli.verdict import print_verdict
 from apostille.ports import Reader, SignedCheckpoint
 from apostille.services.attester import utc_text
-from apostille.services.auditor import Recalled
 from apostille.services.examination import Examination
 from apostille.services.fsck import Fsck, check_store
 from apostille.services.published import Paths
@@ -180,40 +179,27 @@ def log_fsck(terminal: Terminal, *, is_fast: bool, is_rewriting: bool, trust: Pa
     """Derive everything again from the leaves and compare; mend published tiles if asked."""
     folder = terminal.folder
     origin, policy = folder.origin(), wiring.load_policy(trust)
-    shelf = TileFolder(folder.log)
     examination, found = Examination(), Fsck()
-    with ExitStack() as stack:
-        try:
-            # Before the snapshot: what is remembered or published is committed.
-            recalled, published = Recalled(wiring.head_memory().recall(origin)), shelf.checkpoint()
-            vault = wiring.open_vault(folder, is_snapshot=True)
-            reader = wiring.open_reader(folder, is_snapshot=True)
-            stack.callback(reader.close)
-
-            def again() -> SqliteStore:
-                fresh = wiring.open_reader(folder, is_snapshot=True)
-                stack.callback(fresh.close)
-                return fresh
-
-            with terminal.progress("checking") as progress:
-                found = check_store(
-                    examination,
-                    reader,
-                    policy,
-                    shelf,
-                    origin=origin,
-                    published=published,
-                    again=again,
-                    heads=wiring.head_memory(),
-                    vault=vault,
-                    now=utc_text(int(wiring.posix_seconds() * 1000)),
-                    progress=progress,
-                    is_fast=is_fast,
-                    is_rewriting=is_rewriting,
-                    recalled=recalled,
-                )
-        except (MalformedError, VerificationError) as error:
-            examination.file(error, 1)
+    try:
+        with open_snapshot(folder, origin) as seen, terminal.progress("checking") as progress:
+            found = check_store(
+                examination,
+                seen.reader,
+                policy,
+                seen.shelf,
+                origin=origin,
+                published=seen.published,
+                again=seen.again,
+                heads=wiring.head_memory(),
+                vault=seen.vault,
+                now=seen.now,
+                progress=progress,
+                is_fast=is_fast,
+                is_rewriting=is_rewriting,
+                recalled=seen.recalled,
+            )
+    except (MalformedError, VerificationError) as error:
+        examination.file(error, 1)
     for path in found.rewritten:
         terminal.say(f"rewritten: {plain(path)}")
     more = {"fsck": _as_json(found), **keep_evidence(origin, found.audit)}

@@ -14,10 +14,11 @@ from apostille.core.tree import HashReader
 from apostille.errors import ApostilleError, InclusionError, MalformedError, NotFoundError, PolicyError, VerificationError
 from apostille.faces import codes
 from apostille.faces.cli.audit import keep_evidence
+from apostille.faces.cli.snapshot import open_snapshot
 from apostille.faces.cli.terminal import Terminal, is_file, is_folder, plain, read_input
 from apostille.faces.cli.verdict import print_verdict
 from apostille.services.attester import utc_text
-from apostille.services.auditor import Recalled, examine_store
+from apostille.services.auditor import examine_store
 from apostille.services.claims import compare_head
 from apostille.services.erasure import Erasure, erasures
 from apostille.services.examination import Examination
@@ -175,35 +176,25 @@ def open_log(log: Path) -> tuple[bytes, HashReader]:
 def _verify_store(terminal: Terminal, folder: wiring.StoreFolder, policy: Policy) -> int:
     examination = Examination()
     origin = folder.origin()
-    reader = None
     try:
-        # Before the snapshot: what is remembered or published is committed.
-        recalled = Recalled(wiring.head_memory().recall(origin))
-        shelf = TileFolder(folder.log)
-        published = shelf.checkpoint()
-        vault = wiring.open_vault(folder, is_snapshot=True)
-        reader = wiring.open_reader(folder, is_snapshot=True)
-        with terminal.progress("verifying") as progress:
+        with open_snapshot(folder, origin) as seen, terminal.progress("verifying") as progress:
             audit = examine_store(
                 examination,
-                reader,
+                seen.reader,
                 policy,
                 origin=origin,
                 heads=wiring.head_memory(),
-                vault=vault,
-                published=published,
-                now=utc_text(int(wiring.posix_seconds() * 1000)),
+                vault=seen.vault,
+                published=seen.published,
+                now=seen.now,
                 progress=progress,
-                recalled=recalled,
+                recalled=seen.recalled,
             )
-            if published is not None:
-                examine_published(examination, reader, policy, shelf, published, start=0, size=audit.size)
+            if seen.published is not None:
+                examine_published(examination, seen.reader, policy, seen.shelf, seen.published, start=0, size=audit.size)
     except (MalformedError, VerificationError) as error:
         examination.file(error, 1)
         return print_verdict(terminal, str(folder.path), examination)
-    finally:
-        if reader is not None:
-            reader.close()
     kept = keep_evidence(origin, audit)
     return print_verdict(terminal, str(folder.path), examination, audit=audit, is_erased=bool(audit.openings.erased), more=kept)
 
