@@ -204,6 +204,14 @@ class Reader(Protocol):
         """Return all signed checkpoints, oldest first."""
         ...
 
+    def checkpoints_from(self, size: int) -> Iterator[SignedCheckpoint]:
+        """Yield the signed checkpoints of at least ``size`` leaves, oldest first, without holding all of them."""
+        ...
+
+    def faults(self) -> list[str]:
+        """Return what is wrong with the storage itself: damaged pages, indexes that contradict their tables, stray rows."""
+        ...
+
     def count(self) -> int:
         """Return how many leaves are there, whatever the head says."""
         ...
@@ -244,8 +252,16 @@ class Reader(Protocol):
         """Return the indexes of a run's statements, ascending."""
         ...
 
+    def key_indexes(self) -> list[int]:
+        """Return the indexes of all key statements, ascending."""
+        ...
+
     def open_runs(self) -> list[tuple[bytes, int, int]]:
         """Return id, first and last index of each run with no run-close last; none that a later leaf names."""
+        ...
+
+    def run_span(self, run: bytes, before: int) -> tuple[int, int] | None:
+        """Return the first and the last index of a run's statements below ``before``; ``None`` if there is none."""
         ...
 
     def runs(self) -> list[bytes]:
@@ -340,4 +356,20 @@ class TileSink(Protocol):
 
     def write_checkpoint(self, note: bytes, size: int) -> None:
         """Replace the file ``checkpoint``, after all tiles that it covers."""
+        ...
+
+
+class TileShelf(TileSink, Protocol):
+    """The published tiles, as whoever checks and mends them sees them."""
+
+    def paths(self) -> Iterator[str]:
+        """Yield the paths of all files there, but ``checkpoint``, with ``/`` between their parts, in order."""
+        ...
+
+    def read(self, path: str) -> bytes | None:
+        """Return the content of a file, ``None`` if there is none; of a file larger than a tile can be, its beginning."""
+        ...
+
+    def mend(self, path: str, data: bytes) -> None:
+        """Replace one file, atomically and durably, whatever it holds."""
         ...

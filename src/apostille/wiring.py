@@ -6,6 +6,7 @@ STORE/keeper.lock      held by the keeper
 
 known_logs             the trust file, in the user's configuration folder (``$XDG_CONFIG_HOME/apostille``)
 heads/                 head memory, in the user's state folder (``$XDG_STATE_HOME/apostille``)
+audits/, evidence/     what the last audit has come to, and heads that contradict each other, beside it
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from apostille.core.digest import sha256
 from apostille.core.policy import NO_QUORUM, Policy, parse_policy
 from apostille.errors import ConfigurationError, ConflictError, NotFoundError, StorageUnavailableError
 from apostille.services.attester import Attester
+from apostille.services.audit import MAX_STATE_BYTES
 from apostille.services.genesis import genesis
 from apostille.services.keeper import Keeper, KeeperParts
 from apostille.services.publisher import LogSigner
 from apostille.storage import files
+from apostille.storage.audits import FolderAuditMemory
 from apostille.storage.folder import FORMAT, clock_accepted_before
 from apostille.storage.folder import StoreFolder as StoreFolder  # noqa: PLC0414 - handed on to those who call wiring
 from apostille.storage.heads import FolderHeadMemory
@@ -82,7 +85,11 @@ def known_logs_path() -> Path:
 
 def head_memory() -> FolderHeadMemory:
     """Return this user's head memory."""
-    return FolderHeadMemory(Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "apostille" / "heads")
+    return FolderHeadMemory(_state_folder() / "heads")
+
+
+def _state_folder() -> Path:
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "apostille"
 
 
 def load_policy(path: Path | None = None) -> Policy:
@@ -281,12 +288,17 @@ def open_keeper(folder: StoreFolder, *, publish_interval_seconds: float = 1.0, i
         raise
 
 
-def open_reader(folder: StoreFolder) -> SqliteStore:
-    """Open a store for reading, beside its keeper."""
+def open_reader(folder: StoreFolder, *, is_snapshot: bool = False) -> SqliteStore:
+    """Open a store for reading, beside its keeper; a snapshot stays as it is now."""
     folder.origin()
-    return SqliteStore(folder.database, read_only=True)
+    return SqliteStore(folder.database, read_only=True, is_snapshot=is_snapshot)
 
 
-def open_vault(folder: StoreFolder) -> FileVault:
-    """Open the unit keys of a store."""
-    return FileVault(folder.key("units"), SystemRandom().token)
+def open_vault(folder: StoreFolder, *, is_snapshot: bool = False) -> FileVault:
+    """Open the unit keys of a store; a snapshot does not forget those that a keeper destroys meanwhile."""
+    return FileVault(folder.key("units"), SystemRandom().token, is_snapshot=is_snapshot)
+
+
+def audit_memory() -> FolderAuditMemory:
+    """Return what this user's audits remember."""
+    return FolderAuditMemory(_state_folder(), MAX_STATE_BYTES)

@@ -46,6 +46,8 @@ COMMANDS = [
     ["log", "proof"],
     ["log", "receipt"],
     ["log", "export"],
+    ["log", "fsck"],
+    ["audit"],
     ["trust"],
     ["trust", "add"],
     ["trust", "list"],

@@ -50,7 +50,7 @@ class Home:
         self.work.mkdir()
         (self.work / ARTIFACT).write_bytes(kit.CANONICAL)
         with self.entered():
-            for words in (["init"], ["attest", ARTIFACT], ["attest", "--salted", "--out", "salted", ARTIFACT]):
+            for words in (["init"], ["attest", ARTIFACT], ["attest", "--salted", "--out", "salted", ARTIFACT], ["audit"]):
                 ended = self.call(words)
                 assert ended.code == 0, (words, ended)
         self.kept = self.path / "kept"
@@ -175,11 +175,15 @@ class Command:
 def _arguments(data: bytes) -> list[str]:
     """Words as a shell hands them on: no NUL, bytes that are not UTF-8 as lone surrogates. No command that starts something."""
     words = data.replace(b"\0", b"").decode("utf-8", "surrogateescape").split("\n")
-    return [word for word in words if word not in {"run", "serve", "demo", "init", "keeper", "--help", "--install-completion"}]
+    return [
+        word
+        for word in words
+        if word not in {"run", "serve", "demo", "init", "keeper", "--follow", "--help", "--install-completion"}
+    ]
 
 
-_NUMBERS = tuple(str(number) for number in range(8))
-READING = (("verify",), ("show",), ("log", "info"))
+_SIZE = 7  # leaves of the store: three founding ones, and two files with the key of the process that attested each
+READING = (("verify",), ("show",), ("log", "info"), ("log", "fsck"))
 _LIST: tuple[Command, ...] = (
     Command("verify RECEIPT", f"work/{RECEIPT}", (("verify", RECEIPT), ("--json", "verify", RECEIPT))),
     Command("verify --artifact", f"work/{ARTIFACT}", (("verify", RECEIPT),)),
@@ -210,6 +214,25 @@ _LIST: tuple[Command, ...] = (
     Command("trust add FILE", "trust", (("trust", "add", "../trust"), ("trust", "list")), given=(TRUST_FILE,)),
     Command("known_logs", "config/apostille/known_logs", (("trust", "list"), ("trust", "remove", "x"), ("verify", RECEIPT))),
     Command("head memory", "state/apostille/heads/*", (("verify",), ("trust", "list"), ("verify", RECEIPT, "--log", _STORE))),
+    Command("audit state", "state/apostille/audits/*", (("audit",), ("--json", "audit", "--full"), ("audit",)), is_changing=True),
+    Command(
+        "published tile",
+        f"work/{_STORE}/log/tile/0/000.p/{_SIZE}",
+        (("audit", "--full"), ("log", "fsck"), ("--json", "log", "fsck", "--rewrite-tiles")),
+        is_changing=True,
+    ),
+    Command(
+        "published entries",
+        f"work/{_STORE}/log/tile/entries/000.p/{_SIZE}",
+        (("--json", "log", "fsck"), ("log", "fsck", "--rewrite-tiles")),
+        is_changing=True,
+    ),
+    Command(
+        "published checkpoint",
+        f"work/{_STORE}/log/checkpoint",
+        (("audit",), ("log", "fsck", "--rewrite-tiles")),
+        is_changing=True,
+    ),
     Command("apostille.toml", f"work/{_STORE}/apostille.toml", (*READING, ("serve",))),
     Command("keys/units", f"work/{_STORE}/keys/units", (*READING, ("log", "receipt", "2", "--out", "x"))),
     Command("keys/keeper.pem", f"work/{_STORE}/keys/keeper.pem", (("attest", ARTIFACT),), is_changing=True),
@@ -224,6 +247,8 @@ _LIST: tuple[Command, ...] = (
             ("log", "proof", "1"),
             ("log", "receipt", "2", "--out", "x"),
             ("log", "export", "--out", "y"),
+            ("log", "fsck", "--fast", "--rewrite-tiles"),
+            ("audit",),
             ("attest", ARTIFACT),
         ),
         is_changing=True,
@@ -241,6 +266,9 @@ _LIST: tuple[Command, ...] = (
             b"trust\nremove\nx",
             b"clean\nanswer.txt\n--profile\nreport\n--media-type\ntext/markdown\n--findings\nf",
             b"log\ninfo\n--json",
+            b"log\nfsck\n--fast\n--rewrite-tiles",
+            b"log\nproof\n2\n--size\n5\n--since\n3",
+            b"audit\n.apostille\n--full\n--interval\n1",
         ),
         size=256 * 2**10,
         is_changing=True,

@@ -54,6 +54,7 @@ from apostille.errors import (
 )
 from apostille.faces.cli.main import hoist_global_options
 from apostille.faces.gateway import app, chat, chat_read, chat_write, inputs, problems, sse, upstream, wire
+from apostille.services.audit import AuditState, RunState, format_state, parse_state
 from apostille.services.verifier import verify_receipt
 from apostille.storage.folder import StoreFolder, gateway_settings
 from apostille.storage.heads import FolderHeadMemory
@@ -527,6 +528,23 @@ listen = "127.0.0.1:8464"
 _HEAD = Place(sha256(kit.ORIGIN.encode()).hex())
 _TRUST = Place("known_logs")
 
+_AUDITED = format_state(
+    AuditState(
+        origin=kit.ORIGIN,
+        size=9,
+        root_hash=bytes(32),
+        has_keys=True,
+        places=bytes((1, 1, 1, 2, 1, 1, 3, 1, 4)),
+        gaps=(4,),
+        erasures=(5, 7),
+        open_erasures=(7,),
+        run_count=3,
+        runs=(RunState("ab" * 16, "none", 2, "cd" * 32),),
+        ended={bytes(32): 6},
+        replaced={bytes(32): 6, b"\1" * 32: 8},
+    )
+)
+
 
 def _units(data: bytes) -> Any:
     vault = FileVault(_UNITS.put(data), bytes)
@@ -608,6 +626,9 @@ OUTER = (
     Target("unit keys", _units, (_UNIT_ROWS,), size=16 * KIB),
     Target("settings", _settings, (_TOML,), errors=(MalformedError, ConfigurationError), size=16 * KIB),
     Target("head memory", _head, (CHECKPOINT,), size=5 * KIB),
+    Target(
+        "audit state", parse_state, (_AUDITED,), format_state, is_exact=False, check=lambda _, found: found.begin(), size=64 * KIB
+    ),
     Target("known_logs", lambda data: wiring.load_policy(_TRUST.put(data)), (TRUST_FILE,), size=64 * KIB),
     Target(
         "listen address",

@@ -26,7 +26,7 @@ from apostille.errors import (
 from apostille.faces.cli import trust
 from apostille.faces.cli.terminal import Terminal
 from apostille.faces.gateway import chat, wire
-from apostille.services import auditor
+from apostille.services import auditor, run_audit
 from apostille.services.examination import Examination
 from apostille.services.verifier import verify_receipt
 from apostille.storage.sqlite import SqliteStore
@@ -91,7 +91,7 @@ def test_the_checkpoint_of_another_log():
     )
     examination = Examination()
     run = mine.store.runs()[0].hex()
-    auditor.examine_run(examination, mine.store, policy, origin=mine.signer.origin, run=run, vault=mine.vault)
+    run_audit.examine_run(examination, mine.store, policy, origin=mine.signer.origin, run=run, vault=mine.vault)
     with pytest.raises(VerificationError, match="another log's"):
         examination.conclude()
 

@@ -1,289 +1,99 @@
-"""Verifying a whole store, or one run in it: every entry, statement, signature, key, chain and opening, against signed heads.
+"""Verifying a whole store: every entry, statement, signature, key, chain and opening, against signed heads.
 
 Nothing that the store says of itself is believed: leaf hashes are recomputed from the entries, roots from the leaf hashes, and
-compared with the checkpoints that the pinned log key has signed and with the head that this machine remembers.
+compared with the checkpoints that the pinned log key has signed and with the head that this machine remembers. What an earlier
+audit has read (``since``) is not read again: that the tree still begins with it is proven.
 
 It does **not** show that an operator who holds the log key has not rebuilt everything: only somebody who remembers a head can.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 
-from apostille.core import dsse, keychain, predicates
-from apostille.core.checkpoint import Checkpoint
-from apostille.core.digest import ZERO_HEX, sha256
-from apostille.core.entry import Entry, parse_entry
-from apostille.core.merkle import check_consistency, check_inclusion, leaf_hash
-from apostille.core.policy import NO_QUORUM, Policy, VerifiedCheckpoint, open_checkpoint
-from apostille.core.signatures import key_id, verify_statement_signature
-from apostille.core.statement import Statement, parse_statement
-from apostille.core.tree import EMPTY, HashReader, append_leaves, leaf_hashes, prove_consistency, prove_inclusion
-from apostille.errors import (
-    ApostilleError,
-    DigestMismatchError,
-    IncompleteError,
-    MalformedError,
-    NotFoundError,
-    PolicyError,
-    RollbackError,
-    UntrustedError,
-    VerificationError,
-)
-from apostille.ports import HeadMemory, Reader, Record, SignedCheckpoint, Vault
+from apostille.core.checkpoint import Checkpoint, format_checkpoint
+from apostille.core.merkle import check_consistency
+from apostille.core.policy import Policy
+from apostille.core.tree import EMPTY, Head, append_leaves, head_at, leaf_hashes, prove_consistency
+from apostille.errors import ApostilleError, IncompleteError, RollbackError, VerificationError
+from apostille.ports import HeadMemory, Reader, SignedCheckpoint, Vault
+from apostille.services.audit import Audit, AuditState
+from apostille.services.binding import read_leaves
+from apostille.services.claims import Claims, check_heads, check_known, check_published, may_remember, open_published
+from apostille.services.compromises import check_compromises
 from apostille.services.examination import Examination
-from apostille.services.receipts import key_chain
-from apostille.services.vault import open_record
-from apostille.services.verifier import UNWITNESSED
+from apostille.services.ledger import Findings, Ledger
 
 _CHUNK = 256
-_OWN_UNIT = bytes(predicates.ID_BYTES)  # the erasure unit of key statements
 Progress = Callable[[int, int], None]
 
 
-@dataclass(slots=True)
-class RunState:
-    """One run as far as it has been read.
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What head memory said at some moment; ``None`` for nothing."""
+
+    known: Checkpoint | None
+
+
+class _Regrown:
+    """The tree that the entries lead to, held against the stored hashes and the heads that somebody claims while it grows.
+
+    Args:
+        reader: The store.
+        base: What an earlier audit has read.
+        claims: Signed checkpoints.
+        wanted: Sizes whose root is asked for later.
 
     Attributes:
-        id: 32 hex digits.
-        isolation: As its run-open says.
-        count: Statements so far.
-        outcome: Of run-close; empty while it is open.
+        tree: As far as it has grown.
+        roots: Size to root, as wanted.
     """
 
-    id: str
-    isolation: str = ""
-    count: int = 0
-    previous: str = ZERO_HEX
-    outcome: str = ""
-
-
-@dataclass(slots=True)
-class Openings:
-    """How many leaves have their openings where: each counts once, under the last that applies."""
-
-    opened: int = 0
-    sealed: int = 0
-    erased: int = 0
-    missing: int = 0
-
-    def __str__(self) -> str:
-        total = self.opened + self.sealed + self.erased + self.missing
-        return f"{total} leaves = {self.opened} opened + {self.sealed} sealed + {self.erased} erased + {self.missing} missing"
-
-
-@dataclass(slots=True)
-class Audit:
-    """What was found in a store.
-
-    Attributes:
-        origin: The log's name.
-        size: Leaves examined.
-        checkpoint: The newest signed checkpoint, verified.
-        runs: By id, in order.
-        openings: Counted.
-        gaps: Declared gaps.
-        erasures: Indexes of erasure statements.
-    """
-
-    origin: str
-    size: int = 0
-    checkpoint: VerifiedCheckpoint | None = None
-    runs: dict[str, RunState] = field(default_factory=dict)
-    openings: Openings = field(default_factory=Openings)
-    gaps: int = 0
-    erasures: list[int] = field(default_factory=list)
-
-    @property
-    def summary(self) -> str:
-        """The counts of openings, and which statements have erased some."""
-        by = f"; erased by the statements at {', '.join(map(str, self.erasures[:10]))}" if self.openings.erased else ""
-        return f"{self.openings}{by}{', ..' if by and len(self.erasures) > 10 else ''}"
-
-
-def bind(record: Record) -> tuple[Entry, Statement]:
-    """Read a stored leaf: entry, statement and signature belong together. It does **not** ask who the signer is.
-
-    Raises:
-        VerificationError, MalformedError: They do not, or one of them is none.
-    """
-    if leaf_hash(record.entry) != record.leaf_hash:
-        raise DigestMismatchError("the entry has not the leaf hash that is stored for it")
-    entry = parse_entry(record.entry)
-    message = dsse.pae(record.statement)
-    if sha256(message) != entry.pae_digest:
-        raise DigestMismatchError("the statement is not the one that the log entry commits to")
-    verify_statement_signature(entry.spki, entry.signature, message)
-    said = parse_statement(record.statement)
-    if said.predicate["key_id"] != key_id(entry.spki):
-        raise PolicyError("the statement names another key than the one that signed it")
-    return entry, said
-
-
-class _Ledger:
-    """Reads leaves in order and holds each against all before it."""
-
-    def __init__(
-        self, examination: Examination, audit: Audit, policy: Policy, reader: Reader, vault: Vault | None, now: str | None
-    ) -> None:
-        self._examination = examination
+    def __init__(self, reader: Reader, base: Head, claims: Claims, wanted: set[int]) -> None:
         self._reader = reader
-        self._now = now
-        self._audit = audit
-        self._vault = vault
-        self._logs = {log.name: log for log in policy.logs}
-        self._certificates: dict[bytes, keychain.Certificate] = {}
-        self._ended: set[bytes] = set()
-        self._alone: set[bytes] = set()  # statements of no run: no chain shows that one was put in again
-        self._without_opening: dict[int, tuple[set[str], bytes]] = {}
-        # Whoever has the key of the log's own unit has the store's key file: to him, a key that is not there is lost or erased.
-        self._is_own_vault = vault is not None and vault.key(_OWN_UNIT) is not None
-        self._erased: dict[tuple[int, bytes], set[str]] = {}
-        self._due: dict[tuple[int, bytes], dict[str, str]] = {}  # those whose time has come, and how they are to go
+        self._claims = claims
+        self._wanted = wanted
+        self._batch: list[bytes] = []
+        self._wrong_count = 0
+        self._first_wrong = ""
+        self.tree = base
+        self.roots = {base.size: base.root_hash}
+        if claims.due == base.size:
+            claims.meet(base.root_hash)
 
-    def take(self, index: int, record: Record) -> None:
-        """Examine one leaf; what is wrong with it is filed under its index."""
-        try:
-            entry, said = bind(record)
-        except ApostilleError as error:
-            self._examination.file(_at(error, index), 11, index)
-            return
-        for check in (self._check_key, self._check_chain, self._check_openings):
+    def add(self, entry: bytes) -> bool:
+        """Take the next entry; tell whether the tree has grown."""
+        self._batch.append(entry)
+        size = self.tree.size + len(self._batch)
+        if size in self._wanted or size == self._claims.due or len(self._batch) == _CHUNK:
+            self.grow()
+        return not self._batch
+
+    def grow(self) -> None:
+        """Take in what is waiting."""
+        growth = append_leaves(self.tree, leaf_hashes(self._batch))
+        self._batch = []
+        self.tree = growth.head
+        for level, number, wanted in growth.hashes:
             try:
-                check(index, record, entry, said)
-            except ApostilleError as error:
-                self._examination.file(_at(error, index), 11, index)
+                is_same = list(self._reader.hashes(level, number, 1)) == [wanted]
+            except VerificationError:
+                is_same = False
+            if not is_same:
+                self._wrong_count += 1
+                self._first_wrong = self._first_wrong or f"the stored hash {number} of level {level}"
+        if self.tree.size in self._wanted:
+            self.roots[self.tree.size] = self.tree.root_hash
+        if self.tree.size == self._claims.due:
+            self._claims.meet(self.tree.root_hash)
 
-    def _check_key(self, index: int, record: Record, entry: Entry, said: Statement) -> None:
-        del record
-        signer = sha256(entry.spki)
-        if index == 0:
-            log = self._logs.get(self._audit.origin)
-            if log is None:
-                raise UntrustedError(f"the trust file names no log {self._audit.origin!r}")
-            self._certificates[signer] = keychain.read_genesis(said, 0, entry.pae_digest, entry.spki, log)
-            if not keychain.binds_origin(log.name, entry.spki):
-                self._examination.notices.append("the log's name does not bind its root key: the log key alone could replace it")
-            return
-        certificate = self._certificates.get(signer)
-        if certificate is None:
-            raise UntrustedError("its signer's key is certified by no earlier statement")
-        if signer in self._ended:
-            raise UntrustedError("its signer's key was retired or revoked before")
-        if said.type != predicates.KEY:
-            keychain.check_signer(said, index, certificate)
-        elif said.predicate["event"] == "certify":
-            made = keychain.read_certificate(said, index, entry.pae_digest, certificate)
-            if made.spki_digest in self._certificates:
-                raise PolicyError("the key was certified before")
-            self._certificates[made.spki_digest] = made
-        elif said.predicate["event"] in {"retire", "revoke"} and certificate.usage == "root":
-            self._ended.add(said.subjects["spki"])
-        else:
-            raise PolicyError("only the root may end a key, and only index 0 founds a log")
-
-    def _check_chain(self, index: int, record: Record, entry: Entry, said: Statement) -> None:
-        del index
-        fields = said.predicate
-        if said.type == predicates.GAP:
-            self._audit.gaps += 1
-            raise IncompleteError(f"GAP: nothing was captured from {fields['from']} to {fields['to']}")
-        if record.certifies != (said.subjects["spki"] if said.type == predicates.KEY else None):
-            raise DigestMismatchError("the store files it under another key than the statement certifies")
-        if record.nonce.hex() != fields["nonce"]:
-            raise DigestMismatchError("the store files it under another receipt id than the statement's nonce")
-        run = fields.get("run")
-        if run is None and said.type == predicates.OUTPUT:
-            if entry.pae_digest in self._alone:
-                raise PolicyError("the statement stands in the log twice")
-            self._alone.add(entry.pae_digest)
-        if (bytes.fromhex(run) if run else None) != record.run:
-            raise DigestMismatchError("the store files it under another run than the statement names")
-        if run is None:
-            return
-        state = self._audit.runs.setdefault(run, RunState(run))
-        seq, previous = state.count, state.previous
-        state.count, state.previous = fields["seq"] + 1, entry.pae_digest.hex()
-        if state.outcome:
-            raise PolicyError(f"run {run} goes on after it was closed")
-        if said.type == predicates.RUN_OPEN:
-            state.isolation = fields["isolation"]
-        if said.type == predicates.RUN_CLOSE:
-            state.outcome = fields["outcome"]
-        if fields["seq"] != seq or fields["previous"] != previous:
-            raise PolicyError(f"run {run} has a hole: statement {seq} is missing, or another one stood here")
-        if (seq == 0) != (said.type == predicates.RUN_OPEN):
-            raise PolicyError(f"run {run} does not begin with run-open, or opens twice")
-        if said.type == predicates.RUN_CLOSE and fields["count"] != seq + 1:
-            raise PolicyError(f"run {run} was closed with {fields['count']} statements, {seq + 1} are here")
-
-    def _check_openings(self, index: int, record: Record, entry: Entry, said: Statement) -> None:
-        if said.type == predicates.ERASURE:
-            for item in said.predicate["erases"]:
-                place = item["index"]
-                named = place, said.subjects.get(f"leaf/{place}", b"")
-                self._erased.setdefault(named, set()).update(item["openings"])
-                if self._now is not None and said.predicate["effective_at"] <= self._now:
-                    self._due.setdefault(named, {}).update(dict.fromkeys(item["openings"], said.predicate["method"]))
-            self._audit.erasures.append(index)
-        wanted = {name for name in said.subjects if name != "spki" and not name.startswith("leaf/")}
-        names, there = {opening.name for opening in record.openings}, _there(record)
-        if names - wanted:
-            raise DigestMismatchError("an opening is stored that the statement does not name")
-        opened = None
-        if there and names == wanted and self._vault is not None:
-            opened = open_record(self._vault, record, dict(said.subjects))  # what is left, if some were destroyed
-            if opened is None and self._is_own_vault:
-                there = set()
-        if wanted - there:
-            self._without_opening[index] = wanted - there, entry.pae_digest
-        elif opened is not None:
-            self._audit.openings.opened += 1
-        else:
-            self._audit.openings.sealed += 1
-
-    def _still_there(self, index: int, digest: bytes, methods: dict[str, str]) -> list[str]:
-        try:
-            record = self._reader.record(index)
-        except NotFoundError:
-            return []  # a finding of its own
-        if record.pae_digest != digest:
-            return []
-        # Without the unit keys nobody sees whether one is gone.
-        has_key = self._vault is not None and self._vault.key(record.unit) is not None
-        return sorted(name for name in _there(record) & methods.keys() if methods[name] == "row" or has_key)
-
-    def finish(self) -> None:
-        """Tell erased openings from missing ones, find what was to be erased and is still there, and see which runs are open."""
-        for (index, digest), methods in self._due.items():
-            still = self._still_there(index, digest, methods)
-            if still:
-                late = f"leaf {index}: erased by a statement, but still there: {', '.join(still)}; the next keeper completes it"
-                self._examination.file(IncompleteError(late), 11, index)
-        for index, (names, digest) in self._without_opening.items():
-            if names <= self._erased.get((index, digest), set()):
-                self._audit.openings.erased += 1
-                continue
-            self._audit.openings.missing += 1
-            lost = ", ".join(sorted(names))
-            error = VerificationError(f"leaf {index}: openings are missing that no erasure names: {lost}")
-            self._examination.file(error, 11, index)
-        for state in self._audit.runs.values():
-            if not state.outcome:
-                self._examination.file(IncompleteError(f"run {state.id} is not closed: {state.count} statements so far"), 11)
-
-
-def _there(record: Record) -> set[str]:
-    """Return the names of the openings of which there is a ciphertext and a record key."""
-    return {opening.name for opening in record.openings if opening.ciphertext} if record.wrapped_key is not None else set()
-
-
-def _at(error: ApostilleError, index: int) -> ApostilleError:
-    """Say at which leaf; the class, and so the meaning, stays."""
-    error.args = (f"leaf {index}: {error}",)
-    return error
+    def check_hashes(self) -> None:
+        """Raise ``VerificationError`` for stored hashes that are not what the entries lead to."""
+        if self._first_wrong:
+            more = f" (and {self._wrong_count - 1} more)" if self._wrong_count > 1 else ""
+            raise VerificationError(f"{self._first_wrong} is not the one that its entries lead to{more}")
 
 
 def examine_store(
@@ -297,6 +107,10 @@ def examine_store(
     published: bytes | None = None,
     now: str | None = None,
     progress: Progress | None = None,
+    since: AuditState | None = None,
+    is_full: bool = False,
+    is_fast: bool = False,
+    recalled: Recalled | None = None,
 ) -> Audit:
     """Examine everything in a store.
 
@@ -310,223 +124,135 @@ def examine_store(
         published: The note in the published ``checkpoint`` file, if there is one.
         now: UTC text: what was to be erased by then must be gone. Without it that is not checked.
         progress: Called with leaves done and leaves in all.
+        since: What an earlier audit has come to: its leaves are not read again if the tree still begins with them.
+        is_full: Read all leaves nevertheless.
+        is_fast: Leave the signatures of statements out, and say so.
+        recalled: What head memory said before ``reader`` was opened, where that is a snapshot: else a keeper at work could have
+            moved it beyond the snapshot meanwhile.
     """
-    audit = Audit(origin)
     # Read in the order in which a keeper at work writes last: remembered <= signed <= counted <= head, so it never looks behind.
-    known = heads.recall(origin) if heads is not None else None
-    signed = reader.checkpoints()
+    known = recalled.known if recalled is not None else heads.recall(origin) if heads is not None else None
+    newest = reader.checkpoint()
     count, head = reader.count(), reader.head()
-    claims = {c.size: c for c in signed}
-    sizes = {*claims, head.size} | ({known.size} if known else set())
-    roots: dict[int, bytes] = {}
-    ledger = _Ledger(examination, audit, policy, reader, vault, now)
-
-    with examination.step(11, "every entry, statement, signature, key, chain and opening") as step:
-        before = len(examination.failures)
-        tree, batch = EMPTY, []
-        subtrees: list[tuple[int, int, bytes]] = []
-        expected = 0
-        for index, record in reader.records():
-            if index >= head.size or index != expected:
-                break
-            expected += 1
-            ledger.take(index, record)
-            batch.append(record.entry)
-            if expected in sizes or len(batch) == _CHUNK:
-                growth = append_leaves(tree, leaf_hashes(batch))
-                tree, batch = growth.head, []
-                roots[expected] = tree.root_hash
-                subtrees += growth.hashes
-                if progress is not None:
-                    progress(expected, head.size)
-        audit.size = expected
-        ledger.finish()
-        found = len(examination.failures) - before
-        step.detail = f"{audit.summary}; {len(audit.runs)} runs"
-        if found:
+    audit, base = Audit(origin), EMPTY
+    if since is not None:
+        audit, base = _go_on(examination, reader, since, head, newest)
+        if is_full:
+            audit, base = Audit(origin, evidence=audit.evidence), EMPTY
+    findings = Findings(examination)
+    ledger = Ledger(findings, audit, policy, reader, vault, now, root=base.root_hash)
+    if since is not None and audit.start:
+        ledger.keys.ended.update(since.ended)
+        ledger.keys.replaced.update(since.replaced)
+        if audit.gaps:
+            findings.file(IncompleteError(f"GAP: {audit.gaps} declared before, the first at leaf {audit.gap_indexes[0]}"))
+    shown = open_published(examination, published, policy, origin)
+    claims = Claims(reader, policy, origin, audit.start, newest)
+    wanted = {head.size, *(c.size for c in (known, shown) if c is not None)}
+    regrown = _Regrown(reader, base, claims, wanted)
+    with examination.step(11, "every entry, statement, " + ("" if is_fast else "signature, ") + "key, chain and opening") as step:
+        _read_all(findings, ledger, audit, reader, regrown, head.size, progress, is_fast=is_fast)
+        claims.finish(audit.size)
+        since_then = f"; {audit.size - audit.start} leaves are new, {audit.start} were read before" if audit.start else ""
+        step.detail = f"{audit.summary}; {audit.run_count} runs{since_then}"
+        if findings.count:
             step.outcome = "failed"
-        if expected < head.size:
-            step.outcome = "failed"
-            examination.file(VerificationError(f"leaf {expected} is missing from the store"), 11, expected)
+    if is_fast:
+        examination.step(6, "the signature of each statement").outcome = "not checked"
+        examination.notices.append("signatures of statements not checked (--fast)")
     with examination.step(11, "stored hashes of subtrees are those of the entries"):
-        for level, number, wanted in subtrees:
-            if list(reader.hashes(level, number, 1)) != [wanted]:
-                raise VerificationError(f"the stored hash {number} of level {level} is not the one that its entries lead to")
+        regrown.check_hashes()
     if count > head.size:
         with examination.step(11, "no leaf lies outside the tree"):
             raise VerificationError(f"the store holds {count} leaves, its head says {head.size}")
-    _check_heads(examination, audit, policy, signed, roots, (head.size, head.root_hash))
-    _check_known(examination, known, audit, roots)
-    if published is not None:
-        with examination.step(10, "the published checkpoint is this store's"):
-            shown = open_checkpoint(published, policy).checkpoint
-            if shown.size not in claims or claims[shown.size].root_hash != shown.root_hash:
-                raise RollbackError(f"the published checkpoint of size {shown.size} is not one that this store has signed")
+    check_heads(examination, audit, policy, newest, regrown.tree, claims, head)
+    check_known(examination, known, audit, reader, regrown.roots, newest)
+    check_published(examination, published, shown, audit, reader, regrown.roots, newest)
+    check_compromises(findings, ledger.keys, reader, policy, audit)
+    findings.finish()
     if heads is None:
         examination.notices.append("head not compared: no head memory was asked")
-    elif audit.checkpoint is not None and _may_remember(examination, audit.checkpoint):
+    elif audit.checkpoint is not None and may_remember(examination, audit.checkpoint):
         checkpoint = audit.checkpoint.checkpoint
         known = heads.recall(origin)  # again: a keeper at work may have remembered more since
         if known is None or checkpoint.size > known.size:
             heads.remember(checkpoint)
+        if not is_fast:
+            audit.after = _after(audit, ledger, regrown.tree)
     return audit
 
 
-def _may_remember(examination: Examination, opened: VerifiedCheckpoint) -> bool:
-    """A head is remembered if nothing is wrong with it, and who demands witnesses remembers none that they have not seen."""
-    is_sound = not (examination.altered or examination.malformed or examination.untrusted)
-    return is_sound and (opened.quorum == NO_QUORUM or opened.is_quorum_met)
+def _go_on(
+    examination: Examination, reader: Reader, since: AuditState, head: Head, newest: SignedCheckpoint | None
+) -> tuple[Audit, Head]:
+    """Take up what an earlier audit has come to, if the store still begins with it; else begin anew."""
+    audit = Audit(since.origin)
+    with examination.step(10, "history continues what the last audit has read") as step:
+        step.detail = f"size {since.size}"
+        known = format_checkpoint(Checkpoint(since.origin, since.size, since.root_hash))
+        pair = known, newest.note if newest is not None else b""
+        if since.size > head.size:
+            audit.evidence.append(pair)
+            raise RollbackError(f"HALT_ROLLBACK: {since.size} leaves were audited, the first {head.size} are here", evidence=pair)
+        try:
+            base = head_at(since.size, reader.hashes)
+            if since.size:
+                proof = prove_consistency(since.size, head.size, reader.hashes)
+                check_consistency(since.size, since.root_hash, head.size, head.root_hash, proof)
+            if base.root_hash != since.root_hash:
+                raise VerificationError("the stored hashes do not lead to it")
+        except VerificationError as error:
+            audit.evidence.append(pair)
+            why = f"REWRITE before size {since.size}: history is not the one that was audited"
+            raise RollbackError(why, evidence=pair) from error
+        return since.begin(), base
+    return audit, EMPTY
 
 
-def _check_heads(
-    examination: Examination,
+def _after(audit: Audit, ledger: Ledger, tree: Head) -> AuditState:
+    """Return from where the next audit can go on."""
+    return AuditState(
+        audit.origin,
+        audit.size,
+        tree.root_hash,
+        ledger.has_own_keys,
+        bytes(audit.openings.places),
+        tuple(audit.gap_indexes),
+        tuple(audit.erasures),
+        tuple(sorted(audit.open_erasures)),
+        audit.run_count,
+        tuple(audit.open_runs),
+        dict(ledger.keys.ended),
+        dict(ledger.keys.replaced),
+    )
+
+
+def _read_all(
+    findings: Findings,
+    ledger: Ledger,
     audit: Audit,
-    policy: Policy,
-    signed: Sequence[SignedCheckpoint],
-    roots: dict[int, bytes],
-    head: tuple[int, bytes],
-) -> None:
-    newest = signed[-1] if signed else None
-    with examination.step(4, "the entries lead to the head and to every signed checkpoint") as step:
-        if roots.get(head[0], EMPTY.root_hash) != head[1]:
-            raise VerificationError(f"the entries do not lead to the store's own head of size {head[0]}")
-        for claim in signed:
-            if claim.size > audit.size:
-                raise RollbackError(f"TRUNCATED: a checkpoint of size {claim.size} was signed, {audit.size} leaves are here")
-            if roots.get(claim.size) != claim.root_hash:
-                raise VerificationError(f"REWRITE before size {claim.size}: the entries do not lead to its signed root")
-        step.detail = f"{len(signed)} checkpoints"
-    if newest is None:
-        with examination.step(2, "a checkpoint is signed"):
-            raise IncompleteError("PENDING: no checkpoint has been signed yet")
-        return
-    _open_newest(examination, audit, policy, newest)
-    if audit.size > newest.size:
-        with examination.step(2, "the checkpoint covers all leaves"):
-            raise IncompleteError(f"PENDING: {audit.size - newest.size} leaves are committed but not published yet")
-
-
-def _open_newest(examination: Examination, audit: Audit, policy: Policy, newest: SignedCheckpoint) -> None:
-    """Verify the note of the newest checkpoint: of this log, signed, saying what the store says, with the quorum."""
-    with examination.step(2, "the newest checkpoint is signed by a pinned log") as step:
-        opened = open_checkpoint(newest.note, policy)
-        shown = opened.checkpoint
-        step.detail = f"{shown.origin}, size {shown.size}"
-        if (shown.origin, shown.size, shown.root_hash) != (audit.origin, newest.size, newest.root_hash):
-            raise VerificationError("the note of the newest checkpoint is another log's, or says something else than the store")
-        audit.checkpoint = opened
-        if not opened.is_witnessed:
-            examination.notices.append(UNWITNESSED)
-        if opened.quorum != NO_QUORUM and not opened.is_quorum_met:
-            raise IncompleteError(f"QUORUM: {opened.quorum!r} has not signed the newest checkpoint")
-
-
-def _check_known(examination: Examination, known: Checkpoint | None, audit: Audit, roots: dict[int, bytes]) -> None:
-    if known is None:
-        examination.notices.append("no head of this log is remembered on this machine yet: an earlier rewrite would not show")
-        return
-    with examination.step(10, "history continues the head that this machine remembers") as step:
-        step.detail = f"size {known.size}"
-        if known.size > audit.size:
-            raise RollbackError(
-                f"HALT_ROLLBACK: a head of size {known.size} is remembered, the first {audit.size} leaves are here"
-            )
-        if roots.get(known.size) != known.root_hash:
-            raise RollbackError(f"REWRITE before size {known.size}: history is not the one that this machine remembers")
-
-
-def examine_run(
-    examination: Examination,
     reader: Reader,
-    policy: Policy,
+    regrown: _Regrown,
+    size: int,
+    progress: Progress | None,
     *,
-    origin: str,
-    run: str,
-    heads: HeadMemory | None = None,
-    vault: Vault | None = None,
-    now: str | None = None,
-) -> Audit:
-    """Examine one run: its statements, chain, keys and openings, each leaf included in the newest signed checkpoint.
-
-    Other runs are not looked at; ``examine_store`` reads everything.
-    """
-    examination.notices.append("revocation not checked: only the verification of a whole store reads every key statement")
-    audit = Audit(origin)
-    known = heads.recall(origin) if heads is not None else None  # first: a keeper at work remembers what it has signed
-    signed = reader.checkpoint()
-    if signed is None:
-        with examination.step(2, "a checkpoint is signed"):
-            raise IncompleteError("PENDING: no checkpoint has been signed yet")
-    else:
-        _open_newest(examination, audit, policy, signed)
-    opened = audit.checkpoint
-    indexes = reader.run_indexes(bytes.fromhex(run))
-    ledger = _Ledger(examination, audit, policy, reader, vault, now)
-    wanted: set[int] = set()
-    with examination.step(11, "every statement, signature, key and opening of the run; one chain without holes") as step:
-        before = len(examination.failures)
-        erasures = [index for index in reader.erasures() if _names_any(reader.record(index), indexes)]
-        wanted = {place for index in (*indexes, *erasures) for place in _keys_of(reader, index)} | {*indexes, *erasures}
-        for index in sorted(wanted):
-            ledger.take(index, reader.record(index))
-        ledger.finish()
-        audit.size = len(indexes)
-        step.detail = f"{len(indexes)} statements; {audit.summary}"
-        if len(examination.failures) > before:
-            step.outcome = "failed"
-    if opened is None:
-        return audit
-    checkpoint = opened.checkpoint
-    with examination.step(4, "every leaf is in the signed tree"):
-        for index in sorted(wanted):
-            if index >= checkpoint.size:
-                raise IncompleteError(f"PENDING: leaf {index} is committed, not published yet")
-            proof = prove_inclusion(index, checkpoint.size, reader.hashes)
-            leaf = leaf_hash(reader.record(index).entry)
-            try:
-                check_inclusion(index, checkpoint.size, leaf, proof, checkpoint.root_hash)
-            except ApostilleError as error:
-                raise _at(error, index) from error
-    if known is None:
-        examination.notices.append("no head of this log is remembered on this machine yet: an earlier rewrite would not show")
-    else:
-        with examination.step(10, "the checkpoint continues the head that this machine remembers"):
-            compare_head(known, checkpoint, reader.hashes)
-    return audit
-
-
-def compare_head(known: Checkpoint, shown: Checkpoint, read: HashReader, *, where: str = "remembered on this machine") -> None:
-    """Check that a log whose signed head is ``shown`` continues the head ``known``.
-
-    Args:
-        known: An earlier head.
-        shown: The head of the log as it is now.
-        read: Reads the log's hashes.
-        where: Where the earlier head stands, for people.
-
-    Raises:
-        RollbackError: It is behind it, or shows another history.
-    """
-    if known.size > shown.size:
-        raise RollbackError(f"HALT_ROLLBACK: a head of size {known.size} is {where}, the log shows {shown.size}")
+    is_fast: bool,
+) -> None:
+    """Read the leaves that nobody has read yet: each by itself, against all before it, and as a tree."""
+    expected = audit.start
     try:
-        proof = prove_consistency(known.size, shown.size, read)
-        check_consistency(known.size, known.root_hash, shown.size, shown.root_hash, proof)
-    except (VerificationError, MalformedError) as error:
-        raise RollbackError(f"REWRITE before size {known.size}: history is not the one under the head {where}") from error
-
-
-def _names_any(record: Record, indexes: Sequence[int]) -> bool:
-    """Tell whether a leaf claims to erase any of these leaves; what it is gets examined with them."""
-    try:
-        said = parse_statement(record.statement)
-    except MalformedError:
-        return False
-    return any(f"leaf/{index}" in said.subjects for index in indexes)
-
-
-def _keys_of(reader: Reader, index: int) -> list[int]:
-    try:
-        return key_chain(reader, parse_entry(reader.record(index).entry).spki)
-    except MalformedError:
-        return []  # what is wrong with the leaf is found when it is examined
+        with closing(read_leaves(reader, expected, is_fast=is_fast)) as leaves:
+            for leaf in leaves:
+                if leaf.index >= size or leaf.index != expected:
+                    break
+                expected += 1
+                ledger.take(leaf)
+                if regrown.add(leaf.record.entry) and progress is not None:
+                    progress(expected - audit.start, size - audit.start)
+    except ApostilleError as error:
+        findings.file(error)
+    regrown.grow()
+    audit.size = expected
+    ledger.finish(tuple(audit.open_erasures))
+    if expected < size:
+        findings.file(VerificationError(f"leaf {expected} is missing from the store"), expected, is_placed=True)

@@ -23,11 +23,10 @@ from apostille.core.statement import Statement, parse_statement
 from apostille.errors import NotFoundError, PolicyError
 from apostille.ports import PendingEntry, Reader, Record, Store, Vault
 from apostille.services.attester import Attester, Draft
-from apostille.services.auditor import bind
+from apostille.services.binding import bind
 from apostille.services.guard import certificate_of
-from apostille.services.vault import open_record
+from apostille.services.vault import KEYS_UNIT, open_record
 
-KEYS_UNIT = bytes(predicates.ID_BYTES)
 KEY, ROW = "key", "row"
 
 

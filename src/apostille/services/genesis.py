@@ -7,9 +7,9 @@ from apostille.core.digest import sha256
 from apostille.errors import ConfigurationError
 from apostille.ports import PendingEntry
 from apostille.services.attester import Attester, Draft, utc_text
-from apostille.services.keeper import KEYS_UNIT, KeeperParts
+from apostille.services.keeper import KeeperParts
 from apostille.services.sequencer import Sequencer
-from apostille.services.vault import Sealer
+from apostille.services.vault import KEYS_UNIT, Sealer
 
 ROOT_LIFE_MS = 3650 * 24 * 3600 * 1000
 

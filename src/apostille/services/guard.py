@@ -19,7 +19,7 @@ from apostille.core.tree import root_at
 from apostille.errors import MalformedError, RollbackError, UnavailableError, UntrustedError, VerificationError
 from apostille.ports import HeadMemory, Reader, Store, TileSink
 from apostille.services.attester import utc_ms
-from apostille.services.auditor import bind
+from apostille.services.binding import bind
 from apostille.services.receipts import key_chain
 
 MAX_CLOCK_BEHIND_MS = 60_000

@@ -26,16 +26,15 @@ from apostille.errors import (
 from apostille.ports import Clock, HeadMemory, PendingEntry, Random, SignedCheckpoint, Store, TileSink, UnsignedEntry, Vault
 from apostille.services import publisher as pub
 from apostille.services.attester import Attester, Draft, utc_ms, utc_text
-from apostille.services.auditor import bind
+from apostille.services.binding import bind
 from apostille.services.erasure import Completed, complete
 from apostille.services.guard import check_clock, guard
 from apostille.services.receipts import build_bundle, build_pending, build_receipt
 from apostille.services.recovery import close_runs
 from apostille.services.runs import Run
 from apostille.services.sequencer import Sequencer, Ticket
-from apostille.services.vault import Sealer
+from apostille.services.vault import KEYS_UNIT, Sealer
 
-KEYS_UNIT = bytes(predicates.ID_BYTES)  # the erasure unit of what belongs to no run
 STATEMENT_KEY_LIFE_MS = 24 * 3600 * 1000
 MAX_MERGE_DELAY_SECONDS = 60
 _ERASURE_POLL_SECONDS = 3600.0

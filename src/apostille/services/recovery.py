@@ -17,7 +17,7 @@ from apostille.core.statement import parse_statement
 from apostille.errors import ApostilleError, RollbackError
 from apostille.ports import PendingEntry, Reader, Vault
 from apostille.services.attester import Attester, Draft
-from apostille.services.auditor import bind
+from apostille.services.binding import bind
 from apostille.services.sequencer import Ticket
 from apostille.services.vault import open_record
 

@@ -21,7 +21,7 @@ from apostille.core.statement import parse_statement
 from apostille.core.tree import append_leaves, root_at
 from apostille.errors import ConsistencyError, RollbackError
 from apostille.ports import Reader, Record, SignedCheckpoint, Store
-from apostille.services.auditor import bind
+from apostille.services.binding import bind
 
 _BATCH = 256
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apostille.core import sealing
+from apostille.core import predicates, sealing
 from apostille.core.digest import sha256
 from apostille.errors import DigestMismatchError
 from apostille.ports import PendingEntry, Random, Record, SealedOpening, Vault
+
+KEYS_UNIT = bytes(predicates.ID_BYTES)  # the erasure unit of key statements, and of what else belongs to no run
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +71,8 @@ def open_record(vault: Vault, record: Record, digests: dict[str, bytes]) -> dict
             raise DigestMismatchError(f"the opening {opening.name!r} has not the digest that the statement names")
         found[opening.name] = content
     return found
+
+
+def has_own_keys(vault: Vault | None) -> bool:
+    """Tell whether these are the store's own unit keys: to whoever has them, a key that is not there is lost or erased."""
+    return vault is not None and vault.key(KEYS_UNIT) is not None

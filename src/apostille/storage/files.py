@@ -72,8 +72,14 @@ def locked_folder(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
+def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE_FILE, is_durable: bool = True) -> None:
     """Give ``path`` the content ``data``, atomically and durably.
+
+    Args:
+        path: The file.
+        data: Its new content.
+        mode: Permissions of a new file.
+        is_durable: Sync it; else a crash may leave less, and the caller syncs everything before he relies on it.
 
     Raises:
         StorageUnavailableError: It can't be written; the old content stands.
@@ -88,11 +94,13 @@ def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
             view = memoryview(data)
             while view:
                 view = view[os.write(handle, view) :]
-            os.fsync(handle)
+            if is_durable:
+                os.fsync(handle)
         finally:
             os.close(handle)
         temporary.replace(path)
-        sync_folder(path.parent)
+        if is_durable:
+            sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -34,6 +34,14 @@ class MemoryStore:
         """Return all signed checkpoints, oldest first."""
         return [self._checkpoints[size] for size in sorted(self._checkpoints)]
 
+    def checkpoints_from(self, size: int) -> Iterator[SignedCheckpoint]:
+        """Yield the signed checkpoints of at least ``size`` leaves."""
+        yield from (signed for signed in self.checkpoints() if signed.size >= size)
+
+    def faults(self) -> list[str]:
+        """Return nothing: there are no files."""
+        return []
+
     def count(self) -> int:
         """Return how many leaves are there."""
         return len(self._records)
@@ -94,6 +102,15 @@ class MemoryStore:
             if predicates.RUN_CLOSE.encode() not in self._records[last].statement
             and not any(run.hex().encode() in record.statement for record in self._records[last + 1 :])
         ]
+
+    def run_span(self, run: bytes, before: int) -> tuple[int, int] | None:
+        """Return the first and the last index of a run's statements below ``before``."""
+        found = [index for index in self.run_indexes(run) if index < before]
+        return (found[0], found[-1]) if found else None
+
+    def key_indexes(self) -> list[int]:
+        """Return the indexes of all key statements, ascending."""
+        return [i for i, record in enumerate(self._records) if record.certifies is not None]
 
     def runs(self) -> list[bytes]:
         """Return the ids of all runs, in order of their first statement."""

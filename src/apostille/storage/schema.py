@@ -1,4 +1,7 @@
-"""The schema of the SQLite store, as numbered steps. A new store takes all of them, so it equals one that was upgraded."""
+"""The schema of the SQLite store, as numbered steps. A new store takes all of them, so it equals one that was upgraded.
+
+And what must hold of its rows, whatever they say (``faults``).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 import apsw
 
+from apostille.core.tree import TILE_WIDTH
 from apostille.errors import MalformedError, UnsupportedVersionError
 from apostille.ports import SealedOpening
 from apostille.storage import openings
@@ -16,6 +20,14 @@ SCHEMA = 2
 _SPEC = "store"
 _ROWS = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"
 _META = "SELECT value FROM meta WHERE name = 'schema'"
+MAX_FAULTS = 100
+_STRAYS = {
+    "an opening is stored of a leaf that is not there:": "SELECT min(idx) FROM opening WHERE idx NOT IN (SELECT idx FROM leaf)",
+    "an old receipt id is stored of a leaf that is not there:": (
+        "SELECT min(idx) FROM old_receipt WHERE idx NOT IN (SELECT idx FROM leaf)"
+    ),
+    "a leaf stands before the first one:": "SELECT min(idx) FROM leaf WHERE idx < 0",
+}
 
 
 def step(number: int) -> str:
@@ -95,3 +107,24 @@ def _expected(version: int) -> list[Any]:
     for number in range(version):
         db.execute(step(number + 1))
     return db.execute(_ROWS).fetchall()
+
+
+def faults(db: apsw.Connection) -> list[str]:
+    """Return what SQLite finds wrong with the file, rows that belong to no leaf, and hashes that a tree of this size has not."""
+    found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({MAX_FAULTS})") if row[0] != "ok"]
+    for text, sql in _STRAYS.items():
+        index = db.execute(sql).get
+        if index is not None:
+            found.append(f"{text} {index}")
+    size = db.execute("SELECT max(size) FROM head").get
+    level, width = 1, TILE_WIDTH
+    while isinstance(size, int):
+        stored = db.execute("SELECT count(*) FROM subtree WHERE level = ?", (level,)).get
+        if stored != size // width:
+            found.append(f"{stored} hashes of level {level} are stored, a tree of {size} leaves has {size // width}")
+        if not size // width:
+            break
+        level, width = level + 1, width * TILE_WIDTH
+    if db.execute("SELECT count(*) FROM subtree WHERE level > ? OR level < 1", (level,)).get:
+        found.append("hashes are stored of a level that the tree has not")
+    return found

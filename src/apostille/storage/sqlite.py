@@ -85,6 +85,8 @@ class SqliteStore:
     Args:
         path: The file.
         read_only: Open it for reading beside the keeper that owns it. Otherwise an older store is upgraded.
+        is_snapshot: Read all of it as it is now, whatever the keeper commits meanwhile. The write-ahead log can't shrink until
+            such a reader is closed.
 
     Raises:
         ConfigurationError: SQLite is too old.
@@ -94,7 +96,7 @@ class SqliteStore:
         StorageUnavailableError: It can't be read, or not upgraded; nothing was changed.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, is_snapshot: bool = False) -> None:
         check_library()
         self._path = path
         self._lock = threading.Lock()
@@ -104,6 +106,9 @@ class SqliteStore:
             raise MalformedError(f"{path.name} is empty", spec=_SPEC)
         try:
             self._db, version = _open(path, read_only=read_only)
+            if is_snapshot:
+                self._db.execute("BEGIN")
+                self._db.execute("SELECT size FROM head").fetchall()  # the first read fixes the moment
         except apsw.Error as error:
             raise _translate(error, path) from error
         if version == schema.SCHEMA:
@@ -180,6 +185,29 @@ class SqliteStore:
         rows = self._all("SELECT size, root, note FROM checkpoint ORDER BY size")
         return [SignedCheckpoint(*_typed(row, int, bytes, bytes)) for row in rows]
 
+    def checkpoints_from(self, size: int) -> Iterator[SignedCheckpoint]:
+        """Yield the signed checkpoints of at least ``size`` leaves, oldest first, in pages."""
+        at = size
+        while rows := self._all(f"SELECT size, root, note FROM checkpoint WHERE size >= ? ORDER BY size LIMIT {_PAGE}", (at,)):  # noqa: S608
+            for row in rows:
+                yield SignedCheckpoint(*_typed(row, int, bytes, bytes))
+            at = rows[-1][0] + 1
+
+    def faults(self) -> list[str]:
+        """Return what SQLite finds wrong with the file, and rows that belong to no leaf, all of one moment."""
+        try:
+            with self._lock:
+                is_mine = not self._db.in_transaction
+                if is_mine:
+                    self._db.execute("BEGIN")
+                try:
+                    return schema.faults(self._db)
+                finally:
+                    if is_mine:
+                        self._roll_back()
+        except apsw.Error as error:
+            raise _translate(error, self._path) from error
+
     def count(self) -> int:
         """Return how many leaves are there, whatever the head says."""
         return int(self._one("SELECT count(*) FROM leaf")[0])
@@ -247,14 +275,32 @@ class SqliteStore:
         """Return id, first and last index of each run with no run-close last; none that a later leaf names."""
         # Type and run stand in the clear in every statement, and nowhere else can they stand: fields hold no free text. What
         # comes after the last row is searched too, since a statement can be hidden by its column, and that is not signed.
+        # CASE keeps SQLite from that search where the run is closed: the order of two conditions is its own to choose.
         sql = """SELECT ends.run, first, last FROM leaf JOIN
                    (SELECT run, min(idx) AS first, max(idx) AS last FROM leaf WHERE run IS NOT NULL GROUP BY run) AS ends
-                 ON leaf.idx = last WHERE instr(statement, ?) = 0 AND NOT EXISTS (
+                 ON leaf.idx = last WHERE CASE WHEN instr(statement, ?) > 0 THEN 0 ELSE NOT EXISTS (
                    SELECT 1 FROM leaf AS later
-                   WHERE later.idx > last AND instr(later.statement, CAST(lower(hex(ends.run)) AS BLOB)) > 0)
+                   WHERE later.idx > last AND instr(later.statement, CAST(lower(hex(ends.run)) AS BLOB)) > 0) END
                  ORDER BY first"""
         rows = self._all(sql, (predicates.RUN_CLOSE.encode(),))
         return [(run, first, last) for run, first, last in (_typed(row, bytes, int, int) for row in rows)]
+
+    def run_span(self, run: bytes, before: int) -> tuple[int, int] | None:
+        """Return the first and the last index of a run's statements below ``before``."""
+        sql = "SELECT idx FROM leaf WHERE run = ? AND idx < ? ORDER BY idx {} LIMIT 1"
+        ends = [self._one(sql.format(order), (run, before)) for order in ("ASC", "DESC")]
+        if ends[0] is None or ends[1] is None:
+            return None
+        return _typed(ends[0], int)[0], _typed(ends[1], int)[0]
+
+    def key_indexes(self) -> list[int]:
+        """Return the indexes of all key statements, ascending."""
+        return [_typed(row, int)[0] for row in self._all("SELECT idx FROM leaf WHERE certifies IS NOT NULL ORDER BY idx")]
+
+    @property
+    def schema(self) -> int:
+        """The number of the store's tables."""
+        return schema.SCHEMA
 
     def runs(self) -> list[bytes]:
         """Return the ids of all runs, in order of their first statement."""

@@ -6,7 +6,8 @@ They are a projection of the store; nothing is ever overwritten with other bytes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from apostille.core import tiles
@@ -54,6 +55,31 @@ class TileFolder:
     def checkpoint(self) -> bytes | None:
         """Return the newest published note, unverified; ``None`` if nothing is published here."""
         return files.read_file(self.folder / "checkpoint", limit=MAX_NOTE_BYTES)
+
+    def paths(self) -> Iterator[str]:
+        """Yield the paths of all files there, but ``checkpoint``, in order."""
+        for folder, folders, names in os.walk(self.folder):
+            folders.sort()
+            for name in sorted(names):
+                path = Path(folder, name).relative_to(self.folder).as_posix()
+                if path != "checkpoint":
+                    yield path
+
+    def read(self, path: str) -> bytes | None:
+        """Return the content of a file, ``None`` if there is none; of a file larger than a tile can be, its beginning."""
+        try:
+            with (self.folder / path).open("rb") as file:
+                return files.read_up_to(file, _MAX_TILE_BYTES + 1)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+        except OSError as error:
+            raise StorageUnavailableError(f"{path} can't be read: {error.strerror}") from error
+
+    def mend(self, path: str, data: bytes) -> None:
+        """Replace one file, atomically and durably, whatever it holds."""
+        target = self.folder / path
+        files.make_folder(target.parent)
+        files.replace_file(target, data, mode=files.PUBLIC_FILE)
 
     def hashes(self, size: int, level: int, start: int, count: int) -> Sequence[bytes]:
         """Return ``count`` hashes of a level from the tiles of a log of ``size`` leaves, unverified.

@@ -38,14 +38,17 @@ class FileVault:
     Args:
         path: The file; made on first use.
         token: Source of random bytes.
+        is_snapshot: For a reader: keys that were there once stay known, though somebody destroys them meanwhile.
 
     Raises:
         MalformedError: A line that is none of ours. A torn last line, from a crash while appending, is passed over: nothing was
             sealed under it.
     """
 
-    def __init__(self, path: Path, token: Callable[[int], bytes]) -> None:
+    def __init__(self, path: Path, token: Callable[[int], bytes], *, is_snapshot: bool = False) -> None:
         self._path = path
+        self._is_snapshot = is_snapshot
+        self._keys: dict[bytes, bytes] = {}
         self._token = token
         self._lock = threading.Lock()
         self._is_writer = False
@@ -67,7 +70,7 @@ class FileVault:
                 # What a crash left of a line is cut off before the next one is written: it must not become one of its own.
                 self._good_bytes -= len(last)
                 self._starts_clean = True
-        self._keys = keys
+        self._keys = {**self._keys, **keys} if self._is_snapshot else keys
 
     def key(self, unit: bytes) -> bytes | None:
         """Return a unit's key. A reader looks again where a keeper has added keys since."""

@@ -12,9 +12,11 @@ from apostille.core.statement import Statement, parse_statement
 from apostille.core.tree import head_at
 from apostille.errors import ApostilleError, Failure
 from apostille.faces import codes
-from apostille.services.auditor import Audit, examine_run, examine_store
+from apostille.services.audit import Audit
+from apostille.services.auditor import examine_store
 from apostille.services.examination import Examination, Step
 from apostille.services.keeper import Keeper
+from apostille.services.run_audit import examine_run
 from apostille.services.vault import open_record
 from apostille.storage.memory import MemoryStore
 from tests.simulators.world import World

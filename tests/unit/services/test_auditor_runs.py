@@ -17,9 +17,10 @@ from apostille.core import predicates
 from apostille.core.entry import Entry, format_entry
 from apostille.core.merkle import leaf_hash
 from apostille.services.attester import Draft
-from apostille.services.auditor import examine_run, examine_store
+from apostille.services.auditor import examine_store
 from apostille.services.examination import Examination
 from apostille.services.keeper import KEYS_UNIT, Keeper
+from apostille.services.run_audit import examine_run
 from apostille.services.vault import Sealer
 from tests.simulators.world import World
 

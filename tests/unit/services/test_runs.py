@@ -15,9 +15,10 @@ from service_kit import SAID, leaf, leaves
 from apostille.core import predicates
 from apostille.core.canon import canonicalize
 from apostille.errors import BackPressureError, ConfigurationError, MalformedError
-from apostille.services.auditor import examine_run, examine_store
+from apostille.services.auditor import examine_store
 from apostille.services.examination import Examination
 from apostille.services.keeper import Keeper
+from apostille.services.run_audit import examine_run
 from apostille.services.runs import Part, Run
 from tests.simulators.world import World
 

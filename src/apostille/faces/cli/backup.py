@@ -19,7 +19,7 @@ from apostille.faces.cli.terminal import Terminal, is_file, is_folder, plain
 from apostille.faces.cli.verify import open_log
 from apostille.ports import Record, SignedCheckpoint
 from apostille.services.attester import utc_text
-from apostille.services.auditor import compare_head
+from apostille.services.claims import compare_head
 from apostille.services.erasure import Completed, complete
 from apostille.services.restore import Recovered, check_claim, public_record, recover
 from apostille.storage import backup as copies

@@ -12,7 +12,7 @@ from apostille.errors import ConfigurationError, NotFoundError, UntrustedError
 from apostille.faces.cli.terminal import Terminal, plain
 from apostille.services import erasure
 from apostille.services.attester import Attester, utc_ms, utc_text
-from apostille.services.auditor import bind
+from apostille.services.binding import bind
 from apostille.services.genesis import certify_erasure
 from apostille.services.guard import certificate_of
 from apostille.services.keeper import Keeper

@@ -35,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-log_app = typer.Typer(help="The log itself: size, proofs, export.", no_args_is_help=True)
+log_app = typer.Typer(help="The log itself: size, proofs, receipts, export, fsck.", no_args_is_help=True)
 trust_app = typer.Typer(help="Which logs and witnesses this user believes.", no_args_is_help=True)
 keys_app = typer.Typer(help="Keys that the root certifies.", no_args_is_help=True)
 app.add_typer(log_app, name="log")
@@ -155,6 +155,26 @@ def verify(
 
 
 @app.command()
+def audit(
+    store: Annotated[
+        Path | None, typer.Argument(help="Folder of a store; else the store of this call.", show_default=False)
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Read everything again, not only what is new.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Again and again, until Ctrl-C.")] = False,
+    interval: Annotated[float, typer.Option(help="Seconds between two audits with --follow.", min=0.1)] = 10.0,
+    trust: Annotated[Path | None, typer.Option(help="Trust file; else this user's known_logs.")] = None,
+) -> None:
+    """Check all that is new in a store since the last audit on this machine; remember heads; raise the alarm.
+
+    The tree must still begin with what was audited, and with the head that is remembered. Run it as another user, on another
+    machine if you can, and with --full once a day.
+    """
+    from apostille.faces.cli.audit import audit as start
+
+    raise typer.Exit(start(_terminal, store, is_full=full, is_following=follow, interval_seconds=interval, trust=trust))
+
+
+@app.command()
 def show(
     what: Annotated[str | None, typer.Argument(help="A run, a receipt id or a log index; else a list of runs.")] = None,
     whole: Annotated[bool, typer.Option("--whole", help="Do not shorten long texts.")] = False,
@@ -251,20 +271,37 @@ def keys_certify_erasure(
 @log_app.command("info")
 def log_info() -> None:
     """Print what the log is and how far it has come."""
-    from apostille.faces.cli.store import log_info as info
+    from apostille.faces.cli.log import log_info as info
 
     raise typer.Exit(info(_terminal))
 
 
 @log_app.command("proof")
 def log_proof(
-    index: Annotated[int, typer.Argument(help="Index of the leaf.")],
+    index: Annotated[int | None, typer.Argument(help="Index of the leaf.", show_default=False)] = None,
+    size: Annotated[int | None, typer.Option(help="Size of the signed checkpoint to prove to; else the newest.")] = None,
+    since: Annotated[int | None, typer.Option(help="Prove that the log continues its first SINCE leaves.")] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; else stdout.")] = None,
 ) -> None:
-    """Write the tlog-proof (C2SP) of a leaf."""
-    from apostille.faces.cli.store import log_proof as proof
+    """Write the tlog-proof (C2SP) of a leaf, or with --since a consistency proof (the body of add-checkpoint)."""
+    from apostille.faces.cli.log import log_proof as proof
 
-    raise typer.Exit(proof(_terminal, index, out))
+    raise typer.Exit(proof(_terminal, index, out, size=size, since=since))
+
+
+@log_app.command("fsck")
+def log_fsck(
+    fast: Annotated[bool, typer.Option("--fast", help="Leave the signatures of statements out.")] = False,
+    rewrite_tiles: Annotated[
+        bool,
+        typer.Option("--rewrite-tiles", help="Write published tiles again that are missing or torn; nothing else is mended."),
+    ] = False,
+    trust: Annotated[Path | None, typer.Option(help="Trust file; else this user's known_logs.")] = None,
+) -> None:
+    """Derive everything again from the leaves, beside a keeper at work, and name exactly what is missing or differs."""
+    from apostille.faces.cli.log import log_fsck as fsck
+
+    raise typer.Exit(fsck(_terminal, is_fast=fast, is_rewriting=rewrite_tiles, trust=trust))
 
 
 @log_app.command("receipt")
@@ -281,7 +318,7 @@ def log_receipt(
 @log_app.command("export")
 def log_export(out: Annotated[Path, typer.Option(help="Folder to write.")]) -> None:
     """Write the whole log for others: tiles, checkpoint, every statement, trusted_root.json. No content leaves."""
-    from apostille.faces.cli.store import log_export as export
+    from apostille.faces.cli.log_export import log_export as export
 
     raise typer.Exit(export(_terminal, out))
 

@@ -27,9 +27,9 @@ from apostille.faces.gateway.server import GatewayServer
 from apostille.faces.gateway.sessions import SingleRun
 from apostille.faces.gateway.upstream import UpstreamSettings
 from apostille.ports import Reader
-from apostille.services.auditor import examine_run
 from apostille.services.examination import Examination
 from apostille.services.keeper import Keeper
+from apostille.services.run_audit import examine_run
 from apostille.services.runs import Run
 
 OPENAI_API = "https://api.openai.com/v1"

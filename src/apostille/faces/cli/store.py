@@ -1,4 +1,4 @@
-"""``apostille init`` and ``apostille log``: making a store and looking at its log."""
+"""``apostille init`` and ``apostille log receipt``: making a store, and handing on what it attests."""
 
 from __future__ import annotations
 
@@ -6,21 +6,16 @@ from pathlib import Path
 
 from apostille import wiring
 from apostille.core import note
-from apostille.core.keys import spki_ed25519
 from apostille.core.opening import SALT_BYTES
 from apostille.core.predicates import ID_BYTES
-from apostille.core.proof import LogProof, format_proof
 from apostille.core.statement import parse_statement
 from apostille.core.strict import hex_bytes
-from apostille.core.tiles import format_tile_path, tiles_of
-from apostille.core.tree import prove_inclusion
 from apostille.errors import IncompleteError, NotFoundError
 from apostille.faces.cli.terminal import Terminal, plain, write_output
 from apostille.faces.cli.trust import pin_own_log
-from apostille.ports import SignedCheckpoint
+from apostille.ports import Reader, SignedCheckpoint
 from apostille.services.attester import SALTED
-from apostille.services.publisher import tile_data
-from apostille.services.receipts import build_receipt, trusted_root
+from apostille.services.receipts import build_receipt
 from apostille.services.vault import open_record
 from apostille.storage.sqlite import SqliteStore
 
@@ -59,90 +54,12 @@ def init(terminal: Terminal, origin: str) -> int:
     return 0
 
 
-def _newest(reader: SqliteStore) -> SignedCheckpoint:
+def newest_checkpoint(reader: Reader) -> SignedCheckpoint:
+    """Return the newest signed checkpoint; ``IncompleteError`` if there is none."""
     signed = reader.checkpoint()
     if signed is None:
         raise IncompleteError("no checkpoint has been signed yet")
     return signed
-
-
-def log_info(terminal: Terminal) -> int:
-    """Print what the log is and how far it has come."""
-    folder = terminal.folder
-    origin = folder.origin()
-    reader = wiring.open_reader(folder)
-    try:
-        head, signed, runs = reader.head(), reader.checkpoint(), len(reader.runs())
-    finally:
-        reader.close()
-    known = wiring.head_memory().recall(origin)
-    vkeys = [note.format_vkey(key) for key in wiring.load_policy().logs if key.name == origin]
-    value = {
-        "store": str(folder.path),
-        "origin": origin,
-        "vkey": vkeys[0] if vkeys else None,
-        "committed_size": head.size,
-        "published_size": signed.size if signed else 0,
-        "root_sha256": head.root_hash.hex(),
-        "remembered_size": known.size if known else None,
-        "runs": runs,
-    }
-    terminal.document(value)
-    for name, shown in value.items():
-        terminal.show(f"{name:<16} {plain(shown if shown is not None else '-')}")
-    return 0
-
-
-def log_proof(terminal: Terminal, index: int, out: Path | None) -> int:
-    """Write the tlog-proof of a leaf."""
-    reader = wiring.open_reader(terminal.folder)
-    try:
-        signed = _newest(reader)
-        if not 0 <= index < signed.size:
-            raise NotFoundError(f"the published log has leaves 0 to {signed.size - 1}, not {index}")
-        proof = format_proof(LogProof(index, prove_inclusion(index, signed.size, reader.hashes), signed.note))
-    finally:
-        reader.close()
-    if terminal.as_json:
-        terminal.document({"index": index, "size": signed.size, "proof": proof.decode()})
-    elif out is not None:
-        write_output(out, proof)
-        terminal.say(f"wrote {plain(out)}")
-    else:
-        for row in proof.decode().removesuffix("\n").split("\n"):
-            terminal.show(plain(row, limit=len(row)))
-    return 0
-
-
-def log_export(terminal: Terminal, out: Path) -> int:
-    """Write the whole log for others: tiles and checkpoint, every statement, and what foreign tools need. No content."""
-    folder = terminal.folder
-    origin = folder.origin()
-    logs = [key for key in wiring.load_policy().logs if key.name == origin]
-    if not logs:
-        raise NotFoundError(f"the trust file names no log {origin}; add it first, so that the export says which key to pin")
-    reader = wiring.open_reader(folder)
-    try:
-        signed = _newest(reader)
-        with terminal.progress("exporting") as progress:
-            for index, record in reader.records():
-                if index >= signed.size:
-                    break
-                kind = parse_statement(record.statement).type.split(":")[2]
-                write_output(out / "statements" / f"{index // 1000:06d}" / f"{index:09d}.{kind}.json", record.statement)
-                if progress is not None:
-                    progress(index + 1, signed.size)
-        # From the store, not from the published folder: a keeper at work may have published more meanwhile.
-        for tile in tiles_of(0, signed.size):
-            write_output(out / "log" / format_tile_path(tile), tile_data(reader, tile))
-        write_output(out / "log" / "checkpoint", signed.note)
-    finally:
-        reader.close()
-    write_output(out / "vkey", (note.format_vkey(logs[0]) + "\n").encode())
-    write_output(out / "trusted_root.json", trusted_root(logs[0], spki_ed25519(logs[0].public)))
-    terminal.document({"out": str(out), "size": signed.size, "origin": origin})
-    terminal.show(f"exported {signed.size} leaves of {plain(origin)} to {plain(out)}")
-    return 0
 
 
 def log_receipt(terminal: Terminal, what: str, out: Path) -> int:
@@ -155,7 +72,7 @@ def log_receipt(terminal: Terminal, what: str, out: Path) -> int:
         raise NotFoundError(f"the trust file names no log {folder.origin()}")
     reader = wiring.open_reader(folder)
     try:
-        vault, signed = wiring.open_vault(folder), _newest(reader)
+        vault, signed = wiring.open_vault(folder), newest_checkpoint(reader)
         is_index = what.isascii() and what.isdigit() and len(what) < 20
         index = int(what) if is_index else _index_of(reader, what)
         if index >= reader.head().size:

@@ -70,6 +70,7 @@ class Terminal:
         is_quiet: No talk on stderr.
         documents: Where documents wait while several become one.
         is_stdout_taken: Stdout belongs to a program that we run: documents go to stderr, a line each.
+        is_lines: Each document on a line of its own, as soon as it is there.
     """
 
     store: str | None = None
@@ -77,6 +78,7 @@ class Terminal:
     is_quiet: bool = False
     documents: list[Any] | None = None
     is_stdout_taken: bool = False
+    is_lines: bool = False
 
     @property
     def folder(self) -> wiring.StoreFolder:
@@ -108,12 +110,24 @@ class Terminal:
             found, self.documents = self.documents, None
         self.document(found)
 
+    @contextmanager
+    def streamed(self) -> Iterator[None]:
+        """Print each document inside this on a line of its own, at once."""
+        self.is_lines = True
+        try:
+            yield
+        finally:
+            self.is_lines = False
+
     def document(self, value: Any) -> None:
         """Print the one JSON document of a command, if it was asked for."""
         if self.documents is not None:
             self.documents.append(value)
         elif self.as_json and self.is_stdout_taken:
             sys.stderr.write(json.dumps(value) + "\n")
+        elif self.as_json and self.is_lines:
+            sys.stdout.write(json.dumps(value) + "\n")
+            sys.stdout.flush()
         elif self.as_json:
             # A terminal would act on what it is shown; a program reads escapes just as well.
             text = json.dumps(value, ensure_ascii=sys.stdout.isatty(), indent=2)

@@ -8,7 +8,7 @@ from typing import Any
 from apostille.errors import ApostilleError
 from apostille.faces import codes
 from apostille.faces.cli.terminal import Terminal, plain
-from apostille.services.auditor import Audit
+from apostille.services.audit import Audit
 from apostille.services.examination import Examination
 from apostille.services.verifier import VerifiedReceipt
 
@@ -43,6 +43,7 @@ def print_verdict(
     audit: Audit | None = None,
     is_erased: bool = False,
     to_stderr: bool = False,
+    more: dict[str, Any] | None = None,
 ) -> int:
     """Print one verdict and return its exit code."""
     code = conclude(examination)
@@ -50,7 +51,7 @@ def print_verdict(
         code = codes.ERASED
     strength = _strength(receipt, audit) if code in {codes.VERIFIED, codes.ERASED} else ""
     word = _WORDS[code] + (f", {strength}" if strength else "")
-    terminal.document(_as_json(target, word, code, examination, receipt, audit))
+    terminal.document({**_as_json(target, word, code, examination, receipt, audit), **(more or {})})
     show = terminal.say if to_stderr else terminal.show
     show(f"[bold {_COLORS.get(code, 'red')}]{word}[/]  {plain(target)}")
     if receipt is not None:
@@ -107,11 +108,13 @@ def _show_receipt(show: Callable[[str], None], receipt: VerifiedReceipt) -> None
 def _show_audit(show: Callable[[str], None], audit: Audit) -> None:
     show(f"  log        {plain(audit.origin)}")
     show(f"  openings   {audit.openings}")
+    if audit.start:
+        show(f"  new        {audit.size - audit.start} leaves; {audit.start} were read by an earlier audit")
     for state in list(audit.runs.values())[-10:]:
         outcome = state.outcome or "open"
         show(f"  run        {state.id}  {state.count} statements, {plain(outcome)}, isolation: {state.isolation}")
-    if len(audit.runs) > 10:
-        show(f"  runs       {len(audit.runs)} in all")
+    if len(audit.runs) > 10 or audit.run_count > len(audit.runs):
+        show(f"  runs       {max(audit.run_count, len(audit.runs))} in all")
 
 
 def _as_json(
@@ -148,6 +151,9 @@ def _as_json(
         value["audit"] = {
             "origin": audit.origin,
             "size": audit.size,
+            "newly_checked": audit.size - audit.start,
+            "run_count": audit.run_count,
+            "gaps": audit.gaps,
             "openings": {n: getattr(openings, n) for n in ("opened", "sealed", "erased", "missing")},
             "runs": [
                 {"run": s.id, "count": s.count, "outcome": s.outcome or "open", "isolation": s.isolation}

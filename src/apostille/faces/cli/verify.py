@@ -13,14 +13,19 @@ from apostille.core.receipt import PendingReceipt, parse_receipt
 from apostille.core.tree import HashReader
 from apostille.errors import ApostilleError, InclusionError, MalformedError, NotFoundError, PolicyError, VerificationError
 from apostille.faces import codes
+from apostille.faces.cli.audit import keep_evidence
+from apostille.faces.cli.snapshot import open_snapshot
 from apostille.faces.cli.terminal import Terminal, is_file, is_folder, plain, read_input
 from apostille.faces.cli.verdict import print_verdict
 from apostille.services.attester import utc_text
-from apostille.services.auditor import compare_head, examine_run, examine_store
+from apostille.services.auditor import examine_store
+from apostille.services.claims import compare_head
 from apostille.services.erasure import Erasure, erasures
 from apostille.services.examination import Examination
 from apostille.services.keeper import MAX_MERGE_DELAY_SECONDS
+from apostille.services.published import examine_published
 from apostille.services.receipts import build_receipt
+from apostille.services.run_audit import examine_run
 from apostille.services.verifier import HEAD_NOT_COMPARED, VerifiedReceipt, examine_receipt, pending_leaf
 from apostille.storage.tiles import TileFolder
 
@@ -171,30 +176,27 @@ def open_log(log: Path) -> tuple[bytes, HashReader]:
 def _verify_store(terminal: Terminal, folder: wiring.StoreFolder, policy: Policy) -> int:
     examination = Examination()
     origin = folder.origin()
-    reader = None
     try:
-        reader = wiring.open_reader(folder)
-        vault = wiring.open_vault(folder)
-        published = TileFolder(folder.log).checkpoint()
-        with terminal.progress("verifying") as progress:
+        with open_snapshot(folder, origin) as seen, terminal.progress("verifying") as progress:
             audit = examine_store(
                 examination,
-                reader,
+                seen.reader,
                 policy,
                 origin=origin,
                 heads=wiring.head_memory(),
-                vault=vault,
-                published=published,
-                now=utc_text(int(wiring.posix_seconds() * 1000)),
+                vault=seen.vault,
+                published=seen.published,
+                now=seen.now,
                 progress=progress,
+                recalled=seen.recalled,
             )
+            if seen.published is not None:
+                examine_published(examination, seen.reader, policy, seen.shelf, seen.published, start=0, size=audit.size)
     except (MalformedError, VerificationError) as error:
         examination.file(error, 1)
         return print_verdict(terminal, str(folder.path), examination)
-    finally:
-        if reader is not None:
-            reader.close()
-    return print_verdict(terminal, str(folder.path), examination, audit=audit, is_erased=bool(audit.openings.erased))
+    kept = keep_evidence(origin, audit)
+    return print_verdict(terminal, str(folder.path), examination, audit=audit, is_erased=bool(audit.openings.erased), more=kept)
 
 
 def _verify_run(terminal: Terminal, run: str, policy: Policy) -> int:

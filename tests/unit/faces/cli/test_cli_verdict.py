@@ -20,7 +20,7 @@ from apostille.errors import (
 )
 from apostille.faces.cli.terminal import Terminal
 from apostille.faces.cli.verdict import LIMITS, conclude, print_verdict
-from apostille.services.auditor import Audit, RunState
+from apostille.services.audit import Audit, RunState
 from apostille.services.examination import Examination
 
 FILED = {

@@ -16,7 +16,7 @@ from apostille.faces.cli.demo import acts, attacks, checks, forge
 from apostille.faces.cli.demo.attacks import DATABASE, LOG_KEY, ROOT
 from apostille.faces.cli.demo.checks import Check, start, store
 from apostille.faces.cli.demo.rebuild import rebuild, sign_again
-from apostille.faces.cli.demo.site import FOREIGN, FORGED, LATER, OUTPUT, RUN, SIZE, Site
+from apostille.faces.cli.demo.site import CLOSE, FOREIGN, FORGED, LATER, OUTPUT, RUN, SIZE, Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,9 @@ _LEAF_HASH = f"leaf {OUTPUT}: the entry has not the leaf hash"
 _SIGNATURE = f"leaf {OUTPUT}: the signature of the statement does not verify"
 _MISSING = f"leaf {OUTPUT}: openings are missing that no erasure names"
 _UNWRAP = f"leaf {OUTPUT}: a record key does not unwrap"
-_OTHER_ID = f"leaf {OUTPUT}: the store files it under another receipt id"
+_COLUMN = f"leaf {OUTPUT}: column '%s' was altered"
+_OTHER_ID = _COLUMN % "nonce"
+_HIDDEN_CLOSE = f"leaf {CLOSE}: column 'run' was altered"
 _ORDER = f"leaf {OUTPUT}: run"
 _UNKNOWN_KEY = "its signer's key is certified by no earlier"
 _REWRITE = "REWRITE before size {signed}: the entries do not lead"
@@ -184,12 +186,19 @@ _COLUMNS = tuple(
         ("the log's own unit key", "unit = zeroblob(16)", _UNWRAP, checks.KEY_FILE),
         ("another record key", "wrapped_key = zeroblob(40)", _UNWRAP, checks.KEY_FILE),
         ("no record key", "wrapped_key = NULL", _MISSING, checks.CONTENT),
-        ("another run", "run = zeroblob(16)", f"leaf {OUTPUT}: the store files it under another run", checks.SIGNATURE),
-        ("another key", "certifies = zeroblob(32)", f"leaf {OUTPUT}: the store files it under another key", checks.SIGNATURE),
+        ("another run", "run = zeroblob(16)", _COLUMN % "run", checks.SIGNATURE),
+        ("another key", "certifies = zeroblob(32)", _COLUMN % "certifies", checks.SIGNATURE),
         ("another receipt id", "nonce = zeroblob(16)", _OTHER_ID, checks.SIGNATURE),
         ("another's receipt id", f"nonce = (SELECT nonce FROM leaf WHERE idx = {LATER})", _OTHER_ID, checks.SIGNATURE),  # noqa: S608 - a constant
         ("another leaf hash", "leaf_hash = zeroblob(32)", _LEAF_HASH, checks.TREE),
     )
+)
+_HIDING = _a(
+    "hide by its column that a run was closed",
+    lambda s: attacks.set_columns(s.folder, "run = NULL", where=f"idx = {CLOSE}"),
+    store(_HIDDEN_CLOSE, checks.SIGNATURE, index=CLOSE),
+    checks.audit(_HIDDEN_CLOSE, checks.SIGNATURE, index=CLOSE),
+    checks.fsck(_HIDDEN_CLOSE, checks.SIGNATURE, index=CLOSE),
 )
 
 _BEHIND_A_KEEPER = tuple(
@@ -376,4 +385,4 @@ _AS_ROOT = (
     ),
 )
 
-CASES = (*_EDITS, *_COLUMNS, *_BEHIND_A_KEEPER, *_MIXED, *_RECEIPTS, *_WITH_LOG_KEY, *_AS_ROOT)
+CASES = (*_EDITS, *_COLUMNS, _HIDING, *_BEHIND_A_KEEPER, *_MIXED, *_RECEIPTS, *_WITH_LOG_KEY, *_AS_ROOT)

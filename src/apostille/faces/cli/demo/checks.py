@@ -13,8 +13,10 @@ from apostille.core import keys, note
 from apostille.errors import ApostilleError
 from apostille.faces import codes
 from apostille.faces.cli.attest import attest_files
+from apostille.faces.cli.audit import audit as audit_store
 from apostille.faces.cli.demo.site import LATER, OUTPUT, Site, say
 from apostille.faces.cli.demo.stage import Recorder
+from apostille.faces.cli.log import log_fsck
 from apostille.faces.cli.trust import trust_add
 from apostille.faces.cli.verify import verify_targets
 
@@ -142,6 +144,25 @@ def _folder(site: Site) -> Path:
 def store(says: str, rests_on: str, *, code: int = codes.ALTERED, index: int | None = None, machine: str = "clinic") -> Check:
     """Verify the store."""
     return Check("verify STORE", machine, code, says, rests_on, _verify(_folder), index)
+
+
+def audit(says: str, rests_on: str, *, index: int | None = None, machine: str = "clinic") -> Check:
+    """Audit all of the store."""
+
+    def run(site: Site, recorder: Recorder) -> int:
+        return audit_store(recorder, site.folder.path, is_full=True, is_following=False, interval_seconds=0, trust=None)
+
+    return Check("audit --full", machine, codes.ALTERED, says, rests_on, run, index)
+
+
+def fsck(says: str, rests_on: str, *, index: int | None = None, machine: str = "clinic") -> Check:
+    """Derive everything in the store again."""
+
+    def run(site: Site, recorder: Recorder) -> int:
+        del site
+        return log_fsck(recorder, is_fast=False, is_rewriting=False, trust=None)
+
+    return Check("log fsck", machine, codes.ALTERED, says, rests_on, run, index)
 
 
 def honest(rests_on: str = NOTHING, machine: str = "newcomer") -> Check:

@@ -13,12 +13,12 @@ from apostille.core.digest import sha256
 from apostille.faces.cli.demo.rebuild import OwnHeads
 from apostille.services.attester import Attester, Draft, utc_text
 from apostille.services.genesis import genesis
-from apostille.services.keeper import KEYS_UNIT, STATEMENT_KEY_LIFE_MS, KeeperParts
+from apostille.services.keeper import STATEMENT_KEY_LIFE_MS, KeeperParts
 from apostille.services.publisher import LogSigner
 from apostille.services.receipts import build_receipt
 from apostille.services.runs import output_draft
 from apostille.services.sequencer import Sequencer
-from apostille.services.vault import Sealer
+from apostille.services.vault import KEYS_UNIT, Sealer
 from apostille.storage.memory import MemoryStore
 from apostille.storage.tiles import TileFolder
 from apostille.storage.vault import MemoryVault

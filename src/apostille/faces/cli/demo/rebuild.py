@@ -29,9 +29,10 @@ from apostille.faces.cli.demo.attacks import LOG_KEY, ROOT, Attack
 from apostille.ports import Record, Vault
 from apostille.services.attester import Attester
 from apostille.services.genesis import genesis
-from apostille.services.keeper import KEYS_UNIT, Keeper, KeeperParts
+from apostille.services.keeper import Keeper, KeeperParts
 from apostille.services.publisher import LogSigner
 from apostille.services.runs import Run, output_draft
+from apostille.services.vault import KEYS_UNIT
 from apostille.storage.sqlite import SqliteStore
 from apostille.storage.tiles import TileFolder
 

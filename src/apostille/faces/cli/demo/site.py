@@ -17,6 +17,7 @@ from apostille.services.receipts import build_receipt
 
 RUN = 12  # entries of a run of five answers
 SIZE = FOUNDED + 1 + 2 * RUN  # one key, two runs
+CLOSE = FOUNDED + RUN  # the last entry of the first run
 OUTPUT, LATER = FOUNDED + 5, FOUNDED + 7  # outputs of the first run of which receipts were handed out,
 FOREIGN = FOUNDED + 1 + RUN + 2  # and one of the second
 TEXTS = {OUTPUT: "answer 1 of first", LATER: "answer 2 of first", FOREIGN: "answer 0 of second"}
