@@ -15,16 +15,22 @@ import copy
 import os
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
+
+import cryptography.hazmat.primitives.asymmetric.mldsa  # noqa: F401 - see is_noticed
+import hypothesis  # noqa: F401
+import pytest
 
 HOME = Path(__file__).resolve().parents[1]
 TIMEOUT_SECONDS = 60
+_QUIET = ("-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 # Module to the tests that judge it, the quickest first; the verifier's own tests judge all of them.
 COMMON = ("tests/unit/services/test_verifier.py", "tests/properties/test_verifier_caches.py")
 MODULES = {
@@ -120,15 +126,37 @@ def is_noticed(mutant: Mutant, folder: Path) -> bool:
     path = folder / "apostille" / f"{mutant.module}.py"
     good = path.read_text(encoding="utf-8")
     path.write_text(mutant.source, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *MODULES[mutant.module], *COMMON]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        done = subprocess.run(command, cwd=HOME, env=environment, capture_output=True, check=False, timeout=TIMEOUT_SECONDS)
-    except subprocess.TimeoutExpired:
-        return True
+        # A fork of this process has pytest and all foreign packages already, and nothing of ours.
+        child = os.fork()
+        if not child:
+            _run_tests([*MODULES[mutant.module], *COMMON], folder)
+        end = time.monotonic() + TIMEOUT_SECONDS
+        while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+            if time.monotonic() > end:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return True
+            time.sleep(0.02)
     finally:
         path.write_text(good, encoding="utf-8")
-    return done.returncode != 0
+    return ended[1] != 0
+
+
+def _run_tests(tests: list[str], folder: Path) -> NoReturn:
+    os.setsid()
+    os.chdir(HOME)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+    os.environ |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    sys.dont_write_bytecode = True
+    sys.path[:0] = [str(folder), str(HOME)]
+    code = 70
+    try:
+        code = int(pytest.main([*_QUIET, *tests]))
+    finally:
+        os._exit(code)
 
 
 def main() -> int:

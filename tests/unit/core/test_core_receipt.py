@@ -168,3 +168,34 @@ def test_limit():
     with pytest.raises(TooLargeError) as caught:
         receipt.parse_receipt(b" " * (4 * 2**20 + 1))
     assert caught.value.limit == 4 * 2**20
+
+
+def test_as_large_as_may_be():
+    """The limit itself is allowed, one byte more is not."""
+    value = copy.deepcopy(VALUE)
+    value["attributes"] = ""
+    for digits in range(1, 5):  # base64 grows by four: the rest is made up by the digits of a number
+        value["head"]["size"] = 10 ** (digits - 1)
+        room = receipt.MAX_RECEIPT_BYTES - len(jcs(value))
+        if room % 4 == 0:
+            value["attributes"] = strict.base64_text(bytes(room // 4 * 3))
+            break
+    data = jcs(value)
+    assert len(data) == receipt.MAX_RECEIPT_BYTES
+    assert isinstance(receipt.parse_receipt(data), receipt.Receipt)
+    with pytest.raises(TooLargeError):
+        receipt.parse_receipt(data + b"\n")
+
+
+def test_as_many_keys_as_may_be():
+    value = copy.deepcopy(VALUE)
+    value["keys"] = value["keys"][:1] * receipt.MAX_KEYS
+    read = receipt.parse_receipt(jcs(value))
+    assert isinstance(read, receipt.Receipt)
+    assert len(read.keys) == receipt.MAX_KEYS
+    value["keys"] = value["keys"][:1] * (receipt.MAX_KEYS + 1)
+    with pytest.raises(MalformedError, match="1 to 64"):
+        receipt.parse_receipt(jcs(value))
+    value["keys"] = []
+    with pytest.raises(MalformedError, match="1 to 64"):
+        receipt.parse_receipt(jcs(value))
