@@ -1,0 +1,469 @@
+"""The kill drill: ``kill -9`` at random moments of real processes under load, and then everything that was handed out is held
+against the log.
+
+    python -m tests.faults.drill --victim gateway --kills 200 --seed 1
+
+| victim | what is killed | who keeps what was handed out |
+|---|---|---|
+| gateway | ``apostille serve``, which is the keeper too | a client process of its own: every byte as it came |
+| run | ``apostille run``, the supervisor of the client | that client |
+| client | the client of a gateway that goes on; at the end of its life the gateway is stopped in good order | the client, until its last moment |
+| sdk | a program with the SDK, which is the keeper too | the program itself, until its last moment |
+
+After each kill: every answer of which a client got a byte that names a receipt has its leaf, with exactly these bytes; every
+receipt verifies, and is of the leaf that the log has; no index was given twice. At the end, and every 50 kills: the whole store
+verifies with nothing open or missing, every head that was ever seen is one of this log, and what ``fsck`` checks is in order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import json
+import logging
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from apostille import wiring
+from apostille.core import note
+from apostille.core.checkpoint import parse_checkpoint
+from apostille.core.digest import sha256
+from apostille.core.receipt import PendingReceipt, parse_receipt
+from apostille.core.statement import parse_statement
+from apostille.core.tree import root_at
+from apostille.errors import ApostilleError
+from apostille.services.receipts import envelope_of
+from apostille.services.vault import open_record
+from apostille.services.verifier import verify_receipt
+from tests.simulators import openai_upstream as sim
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+VICTIMS = ("gateway", "run", "client", "sdk")
+CLI = [sys.executable, "-c", "from apostille.faces.cli import main; main()"]
+_AUDIT_EVERY = 50
+_PATIENCE_SECONDS = 30.0
+
+
+class Broken(AssertionError):
+    """A promise was broken."""
+
+
+def insist(is_so: object, what: str) -> None:
+    if not is_so:
+        raise Broken(what)
+
+
+class Echo(sim.OpenAIUpstream):
+    """An upstream that says back what it was told, with a number; whole or streamed, and sometimes with hidden characters."""
+
+    count = 0
+
+    async def _answer(self, request: Any) -> Any:
+        asked = json.loads(await request.read())
+        self.count += 1
+        said = f"answer {self.count} to {asked['messages'][-1]['content']}" + (sim.TAGS if self.count % 5 == 0 else "")
+        return await self._play(request, sim.stream(said[:7], said[7:]) if asked.get("stream") else sim.text(said))
+
+
+@dataclass
+class Answer:
+    """What a client was handed out: maybe only a part of the body, maybe without its receipt."""
+
+    source: str
+    receipt_id: str
+    body: bytes
+    is_whole: bool
+    promised: dict[str, Any] | None = None
+    receipts: list[bytes] = field(default_factory=list)
+
+
+@dataclass
+class Drill:
+    """One store, its processes, and all that was seen from outside.
+
+    Attributes:
+        place: A folder of its own.
+        dice: Decides when and what is killed.
+    """
+
+    place: Path
+    dice: random.Random
+    heads: dict[int, bytes] = field(default_factory=dict)
+    answers: list[Answer] = field(default_factory=list)
+    indexes: dict[int, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Path:
+        return self.place / "store"
+
+    @property
+    def folder(self) -> wiring.StoreFolder:
+        return wiring.store_folder(self.store)
+
+    @property
+    def env(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("APOSTILLE", "OPENAI", "XDG"))}
+        python = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), str(REPOSITORY)]))
+        places = {"XDG_CONFIG_HOME": self.place / "config", "XDG_STATE_HOME": self.place / "state", "HOME": self.place}
+        return kept | {"PYTHONPATH": python} | {name: str(path) for name, path in places.items()}
+
+    def count(self, what: str, by: int = 1) -> None:
+        self.counts[what] = self.counts.get(what, 0) + by
+
+    @contextlib.contextmanager
+    def at_home(self) -> Iterator[None]:
+        """Let this process have the same user's trust and memory."""
+        names = ("XDG_CONFIG_HOME", "XDG_STATE_HOME")
+        before = {name: os.environ.get(name) for name in names}
+        os.environ.update({name: self.env[name] for name in names})
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+    def cli(self, *words: object) -> tuple[int, Any]:
+        """Run a command to its end; code and JSON document."""
+        command = [*CLI, "--store", str(self.store), "--json", *map(str, words)]
+        done = subprocess.run(command, env=self.env, capture_output=True, timeout=600, check=False)
+        insist(b"Traceback" not in done.stderr, done.stderr.decode("utf-8", "replace"))
+        return done.returncode, json.loads(done.stdout) if done.stdout else None
+
+    def start(self, *command: str, log: str, **env: str) -> subprocess.Popen[bytes]:
+        """Start a process in a group of its own, so that it is killed alone or with its children, as it is wanted."""
+        with (self.place / log).open("ab") as out:
+            return subprocess.Popen(command, env={**self.env, **env}, stdout=out, stderr=out, start_new_session=True)
+
+    # --- What was handed out ------------------------------------------------------------------------------------------
+
+    def collect(self, kept: Path) -> list[Answer]:
+        """Read what the clients of one life have kept."""
+        found = []
+        for path in sorted(kept.glob("*.answer")):
+            answer = _parse_answer(path)
+            self.count("answers with a byte" if path.stat().st_size else "requests without an answer")
+            if answer is None:
+                insist(_parse_http(path.read_bytes())[0] != 200, f"{path}: an answer without a receipt")
+                continue
+            for receipt in kept.glob(f"{path.stem}.receipt"):
+                state, body, is_whole = _parse_http(receipt.read_bytes())
+                if is_whole and state in {200, 202}:
+                    answer.receipts.append(body)
+            found.append(answer)
+        for path in sorted(kept.glob("*.said")):
+            value = json.loads(path.read_bytes())
+            answer = Answer(str(path), value["id"], value["text"].encode(), is_whole=True)
+            answer.receipts += [published.read_bytes() for published in kept.glob(f"{path.stem}.published")]
+            found.append(answer)
+        self.answers += found
+        return found
+
+    def watch_checkpoint(self) -> None:
+        """Note what is published, as a monitor does."""
+        try:
+            data = (self.folder.log / "checkpoint").read_bytes()
+        except FileNotFoundError:
+            return
+        self.note_head(data)
+
+    def note_head(self, data: bytes) -> None:
+        seen = parse_checkpoint(note.parse_note(data).text)
+        known = self.heads.setdefault(seen.size, seen.root_hash)
+        insist(known == seen.root_hash, f"size {seen.size} was signed with two roots")
+
+    # --- What must hold -----------------------------------------------------------------------------------------------
+
+    def check_answers(self, answers: list[Answer], *, is_again: bool = False) -> None:
+        """Hold what was handed out against the log as it is now."""
+        counts = dict(self.counts)
+        with self.at_home():
+            policy = wiring.load_policy()
+        reader, vault = wiring.open_reader(self.folder), wiring.open_vault(self.folder)
+        try:
+            for answer in answers:
+                index = reader.index_of_receipt(bytes.fromhex(answer.receipt_id))
+                insist(index is not None, f"{answer.source}: handed out, and not in the log")
+                other = self.indexes.setdefault(index, answer.source)
+                insist(other == answer.source, f"index {index} was given to {other} and to {answer.source}")
+                record = reader.record(index)
+                said = dict(parse_statement(record.statement).subjects)
+                openings = open_record(vault, record, said)
+                insist(openings is not None, f"{answer.source}: what was handed out can't be opened")
+                salt, content = openings["canonical"][:32], openings["canonical"][32:]
+                insist(sha256(salt + content) == said["canonical"], f"{answer.source}: the leaf commits to something else")
+                is_same = content == answer.body if answer.is_whole else content.startswith(answer.body)
+                insist(is_same, f"{answer.source}: other bytes than the leaf's were handed out")
+                self.count("whole answers" if answer.is_whole else "cut answers")
+                envelope, _ = envelope_of(record)
+                if answer.promised is not None:
+                    insist(answer.promised["index"] == index, f"{answer.source}: promised another index")
+                    insist(answer.promised["h"] == record.pae_digest.hex(), f"{answer.source}: promised another statement")
+                for data in answer.receipts:
+                    receipt = parse_receipt(data)
+                    if isinstance(receipt, PendingReceipt):
+                        is_ours = (receipt.index, receipt.envelope) == (index, envelope)
+                        insist(is_ours, f"{answer.source}: the pending receipt is not of its leaf")
+                        self.count("pending receipts")
+                        continue
+                    verified = verify_receipt(data, policy, artifact=answer.body)
+                    insist(verified.index == index, f"{answer.source}: the receipt is of another leaf")
+                    self.note_head(_head_of(data))
+                    self.count("published receipts")
+        finally:
+            reader.close()
+        if is_again:
+            self.counts = counts
+
+    def check_heads(self) -> None:
+        """Every head that was ever seen must be one of this log."""
+        reader = wiring.open_reader(self.folder)
+        try:
+            for signed in reader.checkpoints():
+                self.note_head(signed.note)
+            size = reader.head().size
+            for seen, root in self.heads.items():
+                insist(seen <= size and root_at(seen, reader.hashes) == root, f"the head of size {seen} is of another log")
+            self.count("heads compared", len(self.heads))
+        finally:
+            reader.close()
+
+    def recover(self) -> None:
+        """Let a keeper take it up, complete what the crash left, and publish."""
+        with self.at_home():
+            keeper = wiring.open_keeper(self.folder)
+            keeper.publish()
+            keeper.close()
+
+    def ask_for_receipts(self, count: int = 40) -> None:
+        """Whoever has an answer from before a kill gets its receipt afterwards."""
+        with self.at_home():
+            policy = wiring.load_policy()
+            keeper = wiring.open_keeper(self.folder)
+            try:
+                for answer in self.dice.sample(self.answers, min(count, len(self.answers))):
+                    state, data = keeper.receipt(answer.receipt_id)
+                    insist(state == "published", f"{answer.source}: no receipt was published")
+                    if answer.is_whole:
+                        verify_receipt(data, policy, artifact=answer.body)
+                    self.note_head(_head_of(data))
+                    self.count("receipts asked for afterwards")
+            finally:
+                keeper.close()
+
+    def audit(self) -> None:
+        """Take it up, then verify everything from outside, with commands of their own."""
+        self.recover()
+        self.watch_checkpoint()
+        self.check_answers(self.answers, is_again=True)
+        self.check_heads()
+        self.ask_for_receipts()
+        code, found = self.cli("verify")
+        insist(code == 0, f"the store does not verify: {code} {json.dumps(found)[:2000]}")
+        runs = found["audit"]["runs"]
+        insist(all(run["outcome"] in {"completed", "errored", "aborted", "crash"} for run in runs), "a run is open")
+        self.counts["runs closed by the keeper"] = sum(run["outcome"] == "crash" for run in runs)
+        self.counts["runs"], self.counts["leaves"] = len(runs), found["audit"]["size"]
+        code, help_ = self._help()
+        if "fsck" in help_:
+            code, found = self.cli("fsck")
+            insist(code == 0, f"fsck: {code} {json.dumps(found)[:2000]}")
+            self.count("fsck")
+        self.count("audits")
+
+    def _help(self) -> tuple[int, str]:
+        done = subprocess.run([*CLI, "--help"], env=self.env, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout
+
+    # --- Lives and deaths ---------------------------------------------------------------------------------------------
+
+    def live(self, victim: str, number: int, upstream: str) -> Path:
+        """One life: start, load, kill. Returns where the clients kept what they got."""
+        kept = self.place / "kept" / f"{number:05d}-{victim}"
+        kept.mkdir(parents=True)
+        client = str(Path(__file__).with_name("drill_client.py"))
+        if victim == "sdk":
+            program = str(Path(__file__).with_name("drill_sdk.py"))
+            process = self.start(sys.executable, program, str(kept), str(self.store), log="sdk.log")
+            self._let_live(process, kept / "begun")
+            self._kill(process)
+            return kept
+        if victim == "run":
+            words = ["--store", str(self.store), "run", "--agent", "drill", "--", sys.executable, client, str(kept)]
+            process = self.start(*CLI, *words, log="run.log", OPENAI_BASE_URL=upstream)
+            self._let_live(process, kept / "begun")
+            self._kill(process, is_alone=True)
+            self._end_group(process)  # the program loses its gateway, and keeps what it had until then
+            return kept
+        log = self.place / "serve.log"
+        before = log.stat().st_size if log.exists() else 0
+        words = ["--store", str(self.store), "serve", "--listen", "127.0.0.1:0", "--upstream", upstream]
+        gateway = self.start(*CLI, *words, log="serve.log")
+        url = None
+        if self.dice.random() < 0.12 and victim == "gateway":
+            time.sleep(self.dice.uniform(0, 1.2))  # at its start, when it recovers from the kill before
+            self.count("killed while starting")
+        else:
+            url = self._url(gateway, log, before)
+        asker = None
+        if url is not None:
+            asker = self.start(
+                sys.executable, client, str(kept), log="client.log", OPENAI_BASE_URL=url, DRILL_KEY=self.client_key
+            )
+            self._let_live(asker, kept / "begun")
+        if victim == "client" and asker is not None:
+            self._kill(asker)
+            if self.dice.random() < 0.5:
+                gateway.terminate()
+                insist(gateway.wait(_PATIENCE_SECONDS) == 0, "a gateway that was told to stop ended with an error")
+            else:
+                self._kill(gateway, is_counted=False)
+                self.count("gateways killed besides")
+        else:
+            self._kill(gateway)
+            if asker is not None:
+                time.sleep(0.05)
+                self._kill(asker, is_counted=False)
+        return kept
+
+    def _url(self, gateway: subprocess.Popen[bytes], log: Path, before: int) -> str:
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < end:
+            found = re.search(rb"serving \S+ on (http://127\.0\.0\.1:\d+/v1)", log.read_bytes()[before:])
+            if found:
+                return found[1].decode()
+            insist(gateway.poll() is None, f"the gateway ended by itself: {log.read_bytes()[before:].decode()}")
+            time.sleep(0.01)
+        raise Broken("the gateway did not begin to serve")
+
+    def _let_live(self, process: subprocess.Popen[bytes], begun: Path) -> None:
+        """Wait until the load has begun, then for a moment that the dice decide."""
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while not begun.exists() and time.monotonic() < end:
+            insist(process.poll() is None, f"a process ended by itself with {process.returncode}")
+            time.sleep(0.005)
+        insist(begun.exists(), "the load did not begin")
+        moment = time.monotonic() + self.dice.choice((0.02, 0.2, 0.5, 1.4)) * self.dice.random()
+        while time.monotonic() < moment:
+            self.watch_checkpoint()
+            time.sleep(0.02)
+
+    def _kill(self, process: subprocess.Popen[bytes], *, is_alone: bool = False, is_counted: bool = True) -> None:
+        if is_alone:
+            process.kill()
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        process.wait(_PATIENCE_SECONDS)
+        if is_counted:
+            insist(process.returncode == -signal.SIGKILL, f"it had ended by itself with {process.returncode}")
+            self.count("kills")
+
+    def _end_group(self, process: subprocess.Popen[bytes]) -> None:
+        time.sleep(0.05)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    def drill(self, victim: str, kills: int, *, report: Any = None) -> None:
+        """Kill so many times, with all checks."""
+        self.place.mkdir(parents=True, exist_ok=True)
+        code, _ = self.cli("init")
+        insist(code == 0, "init")
+        self.client_key = self.cli("serve", "--add-client", "drill")[1]["key"]
+        logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # whoever asked it was killed: no news
+        with Echo() as upstream:
+            number = 0
+            while self.counts.get("kills", 0) < kills:
+                number += 1
+                kept = self.live(victim, number, upstream.url)
+                if self.dice.random() < 0.5:
+                    self.recover()  # else the next life is the first that sees what is left
+                self.check_answers(self.collect(kept))
+                shutil.rmtree(kept)
+                if number % _AUDIT_EVERY == 0:
+                    self.audit()
+                if report is not None:
+                    report(self.counts)
+        self.audit()
+
+
+def _head_of(data: bytes) -> bytes:
+    bundle = json.loads(data)["bundle"]["verificationMaterial"]["tlogEntries"][0]
+    return str(bundle["inclusionProof"]["checkpoint"]["envelope"]).encode()
+
+
+def _parse_http(data: bytes) -> tuple[int, bytes, bool]:
+    """Status, body as far as it came, and whether it is whole."""
+    head, end, body = data.partition(b"\r\n\r\n")
+    if not end:
+        return 0, b"", False
+    lines = head.split(b"\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(b": ") for line in lines[1:])}
+    length = int(headers.get(b"content-length", b"-1"))
+    return int(lines[0].split()[1]), body, len(body) == length
+
+
+def _parse_answer(path: Path) -> Answer | None:
+    """Return what names a receipt: from then on the answer has been handed out. A refusal names none."""
+    data = path.read_bytes()
+    status, body, is_whole = _parse_http(data)
+    head = data.partition(b"\r\n\r\n")[0]
+    # Even a head that was cut has a name in it, if it came so far.
+    found = re.search(rb"\r\napostille-id: ([0-9a-f]{32})\r\n", head + (b"\r\n" if status else b""))
+    if found is None:
+        return None
+    packed = re.search(rb"\r\napostille-receipt: ([A-Za-z0-9_-]+)\r\n", head + (b"\r\n" if status else b""))
+    promised = json.loads(base64.urlsafe_b64decode(packed[1] + b"=" * (-len(packed[1]) % 4))) if packed else None
+    return Answer(str(path), found[1].decode(), body, is_whole, promised)
+
+
+def main() -> int:
+    """Drill, and print what was done."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--victim", choices=VICTIMS, action="append")
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--keep", type=Path, help="Work here, and leave everything for a look at it.")
+    arguments = parser.parse_args()
+    for victim in arguments.victim or VICTIMS:
+        started = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            place = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="apostille-drill-")))
+            drill = Drill(place / victim, random.Random(f"{arguments.seed} {victim}"))
+            shown = [0.0]
+
+            def report(counts: dict[str, int], shown: list[float] = shown, victim: str = victim) -> None:
+                if time.monotonic() - shown[0] > 15:
+                    shown[0] = time.monotonic()
+                    sys.stderr.write(
+                        f"{victim}: {counts.get('kills', 0)} kills, {counts.get('whole answers', 0)} whole answers\n"
+                    )
+
+            try:
+                drill.drill(victim, arguments.kills, report=report)
+            except (Broken, ApostilleError, subprocess.SubprocessError) as error:
+                sys.stdout.write(f"{victim}: BROKEN after {drill.counts} (seed {arguments.seed}): {error}\n")
+                return 1
+        counts = ", ".join(f"{value} {name}" for name, value in sorted(drill.counts.items()))
+        sys.stdout.write(f"{victim}: {counts}; seed {arguments.seed}, {time.monotonic() - started:.0f} s\n")
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
