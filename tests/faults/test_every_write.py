@@ -147,7 +147,7 @@ def test_the_record_holds_every_kind_of_write(bases, tmp_path):
 
 
 # Some at every size for every commit; all of them with APOSTILLE_FAULTS=all, a quarter of an hour.
-STRIDES = [(size, 1) for size in SIZES] if os.environ.get("APOSTILLE_FAULTS") == "all" else [(256, 9)]
+STRIDES = [(size, 1) for size in SIZES] if os.environ.get("APOSTILLE_FAULTS") == "all" else [(256, 18)]
 SLOW = [(256, 2), *((size, 9) for size in SIZES if size != 256)]
 CHOSEN = [*STRIDES, *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW)]
 

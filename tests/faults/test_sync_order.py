@@ -23,8 +23,11 @@ import pytest
 
 from tests.faults.drill import CLI, Drill, Echo
 
+pytestmark = pytest.mark.slow
 STRACE = shutil.which("strace")
-CALLS = "openat,pwrite64,write,writev,fsync,fdatasync,ftruncate,rename,renameat,renameat2,unlink,sendto,sendmsg,recvfrom,recvmsg,read"
+CALLS = (
+    "openat,pwrite64,write,writev,fsync,fdatasync,ftruncate,rename,renameat,renameat2,unlink,sendto,sendmsg,recvfrom,recvmsg,read"
+)
 CALL = re.compile(r"^(?P<start>\d+\.\d+) (?P<name>\w+)\((?P<args>.*)\) += (?P<result>-?\d+|\?).*<(?P<took>\d+\.\d+)>$")
 FIRST_FILE = re.compile(r"^\d+<(?P<path>[^>]*)>")
 QUOTED = re.compile(r'"(?P<text>[^"]*)"')

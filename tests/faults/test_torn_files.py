@@ -24,6 +24,7 @@ from apostille.storage.sqlite import SqliteStore
 from apostille.storage.vault import FileVault
 from tests.simulators.world import FixedClock
 
+pytestmark = pytest.mark.slow
 SIZE = 254
 PUBLISHED, UNPUBLISHED = 4, 2
 
