@@ -44,6 +44,7 @@ from apostille.core.receipt import PendingReceipt, parse_receipt
 from apostille.core.statement import parse_statement
 from apostille.core.tree import root_at
 from apostille.errors import ApostilleError
+from apostille.faces import codes
 from apostille.services.receipts import envelope_of
 from apostille.services.vault import open_record
 from apostille.services.verifier import verify_receipt
@@ -53,6 +54,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 VICTIMS = ("gateway", "run", "client", "sdk")
 CLI = [sys.executable, "-c", "from apostille.faces.cli import main; main()"]
 _AUDIT_EVERY = 50
+_ROOM_BYTES = 2**19
 _PATIENCE_SECONDS = 30.0
 
 
@@ -96,6 +98,7 @@ class Drill:
     Attributes:
         place: A folder of its own.
         dice: Decides when and what is killed.
+        disk_kilobytes: Size of a file system of its own for the store, which fills up now and then, and is then made larger.
     """
 
     place: Path
@@ -104,6 +107,7 @@ class Drill:
     answers: list[Answer] = field(default_factory=list)
     indexes: dict[int, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    disk_kilobytes: int | None = None
 
     @property
     def store(self) -> Path:
@@ -279,16 +283,15 @@ class Drill:
         insist(all(run["outcome"] in {"completed", "errored", "aborted", "crash"} for run in runs), "a run is open")
         self.counts["runs closed by the keeper"] = sum(run["outcome"] == "crash" for run in runs)
         self.counts["runs"], self.counts["leaves"] = len(runs), found["audit"]["size"]
-        code, help_ = self._help()
-        if "fsck" in help_:
-            code, found = self.cli("fsck")
+        if "fsck" in self._help("log"):
+            code, found = self.cli("log", "fsck")
             insist(code == 0, f"fsck: {code} {json.dumps(found)[:2000]}")
             self.count("fsck")
         self.count("audits")
 
-    def _help(self) -> tuple[int, str]:
-        done = subprocess.run([*CLI, "--help"], env=self.env, capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout
+    def _help(self, group: str) -> str:
+        done = subprocess.run([*CLI, group, "--help"], env=self.env, capture_output=True, text=True, check=False)
+        return done.stdout
 
     # --- Lives and deaths ---------------------------------------------------------------------------------------------
 
@@ -341,21 +344,31 @@ class Drill:
                 self._kill(asker, is_counted=False)
         return kept
 
-    def _url(self, gateway: subprocess.Popen[bytes], log: Path, before: int) -> str:
+    def _url(self, gateway: subprocess.Popen[bytes], log: Path, before: int) -> str | None:
         end = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < end:
             found = re.search(rb"serving \S+ on (http://127\.0\.0\.1:\d+/v1)", log.read_bytes()[before:])
             if found:
                 return found[1].decode()
-            insist(gateway.poll() is None, f"the gateway ended by itself: {log.read_bytes()[before:].decode()}")
+            if self._may_have_ended(gateway):
+                return None
             time.sleep(0.01)
         raise Broken("the gateway did not begin to serve")
+
+    def _may_have_ended(self, process: subprocess.Popen[bytes]) -> bool:
+        """Tell whether a process ended by itself, which only a full disk is a reason for."""
+        if process.poll() in {None, -signal.SIGKILL}:
+            return False
+        is_full = self.disk_kilobytes is not None and process.returncode in {1, codes.UNAVAILABLE}
+        insist(is_full, f"a process ended by itself with {process.returncode}: {process.args}")
+        return True
 
     def _let_live(self, process: subprocess.Popen[bytes], begun: Path) -> None:
         """Wait until the load has begun, then for a moment that the dice decide."""
         end = time.monotonic() + _PATIENCE_SECONDS
         while not begun.exists() and time.monotonic() < end:
-            insist(process.poll() is None, f"a process ended by itself with {process.returncode}")
+            if self._may_have_ended(process):
+                return
             time.sleep(0.005)
         insist(begun.exists(), "the load did not begin")
         moment = time.monotonic() + self.dice.choice((0.02, 0.2, 0.5, 1.4)) * self.dice.random()
@@ -370,8 +383,9 @@ class Drill:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         process.wait(_PATIENCE_SECONDS)
-        if is_counted:
-            insist(process.returncode == -signal.SIGKILL, f"it had ended by itself with {process.returncode}")
+        if is_counted and self._may_have_ended(process):
+            self.count("ended by a full disk")
+        elif is_counted:
             self.count("kills")
 
     def _end_group(self, process: subprocess.Popen[bytes]) -> None:
@@ -382,6 +396,26 @@ class Drill:
     def drill(self, victim: str, kills: int, *, report: Any = None) -> None:
         """Kill so many times, with all checks."""
         self.place.mkdir(parents=True, exist_ok=True)
+        if self.disk_kilobytes is not None:
+            self.store.mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.disk_kilobytes}k", "none", self.store], check=True)
+        try:
+            self._drill(victim, kills, report)
+        finally:
+            if self.disk_kilobytes is not None:
+                subprocess.run(["umount", "-l", self.store], check=True)
+
+    def _has_room(self) -> bool:
+        return self.disk_kilobytes is None or shutil.disk_usage(self.store).free >= _ROOM_BYTES
+
+    def _make_room(self) -> None:
+        """Make the store's disk larger where it is full."""
+        if self.disk_kilobytes is not None and shutil.disk_usage(self.store).free < _ROOM_BYTES:
+            self.count("times the disk was full")
+            self.disk_kilobytes += 2048
+            subprocess.run(["mount", "-o", f"remount,size={self.disk_kilobytes}k", self.store], check=True)
+
+    def _drill(self, victim: str, kills: int, report: Any) -> None:
         code, _ = self.cli("init")
         insist(code == 0, "init")
         self.client_key = self.cli("serve", "--add-client", "drill")[1]["key"]
@@ -391,14 +425,18 @@ class Drill:
             while self.counts.get("kills", 0) < kills:
                 number += 1
                 kept = self.live(victim, number, upstream.url)
-                if self.dice.random() < 0.5:
+                if self.dice.random() < 0.5 or self.counts.get("ended by a full disk", 0) > number // 2:
+                    self._make_room()
+                if self.dice.random() < 0.5 and self._has_room():
                     self.recover()  # else the next life is the first that sees what is left
                 self.check_answers(self.collect(kept))
                 shutil.rmtree(kept)
                 if number % _AUDIT_EVERY == 0:
+                    self._make_room()
                     self.audit()
                 if report is not None:
                     report(self.counts)
+        self._make_room()
         self.audit()
 
 
@@ -438,13 +476,16 @@ def main() -> int:
     parser.add_argument("--victim", choices=VICTIMS, action="append")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument(
+        "--disk", type=int, metavar="KILOBYTES", help="A small disk for the store, to be full now and then (root)."
+    )
     parser.add_argument("--keep", type=Path, help="Work here, and leave everything for a look at it.")
     arguments = parser.parse_args()
     for victim in arguments.victim or VICTIMS:
         started = time.monotonic()
         with contextlib.ExitStack() as stack:
             place = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="apostille-drill-")))
-            drill = Drill(place / victim, random.Random(f"{arguments.seed} {victim}"))
+            drill = Drill(place / victim, random.Random(f"{arguments.seed} {victim}"), disk_kilobytes=arguments.disk)
             shown = [0.0]
 
             def report(counts: dict[str, int], shown: list[float] = shown, victim: str = victim) -> None:

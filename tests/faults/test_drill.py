@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -29,6 +30,25 @@ def test_killed_at_random_moments(victim, tmp_path):
     assert drill.counts["kills"] >= KILLS
     assert drill.counts["whole answers"] > KILLS, "they were killed before they had said anything"
     assert drill.counts["audits"] == 1
+
+
+def can_mount(place) -> bool:
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "none", place], capture_output=True, check=False).returncode:
+        return False
+    subprocess.run(["umount", place], check=True)
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["gateway", "sdk"])
+def test_killed_on_a_disk_that_fills_up(victim, tmp_path):
+    if not can_mount(tmp_path / "try"):
+        pytest.skip("no file system can be mounted here")
+    drill = Drill(tmp_path / "drill", random.Random(f"{SEED} {victim}"), disk_kilobytes=1200)
+    drill.drill(victim, KILLS)
+    assert drill.counts["kills"] >= KILLS
+    assert drill.counts["times the disk was full"] >= 1
 
 
 @pytest.fixture(scope="module")
