@@ -43,7 +43,7 @@ from apostille.core.digest import sha256
 from apostille.core.receipt import PendingReceipt, parse_receipt
 from apostille.core.statement import parse_statement
 from apostille.core.tree import root_at
-from apostille.errors import ApostilleError
+from apostille.errors import ApostilleError, OutcomeUnknownError, StorageUnavailableError
 from apostille.faces import codes
 from apostille.services.receipts import envelope_of
 from apostille.services.vault import open_record
@@ -55,6 +55,7 @@ VICTIMS = ("gateway", "run", "client", "sdk")
 CLI = [sys.executable, "-c", "from apostille.faces.cli import main; main()"]
 _AUDIT_EVERY = 50
 _ROOM_BYTES = 2**19
+_MOST_REFUSALS = 12
 _PATIENCE_SECONDS = 30.0
 
 
@@ -248,11 +249,25 @@ class Drill:
             reader.close()
 
     def recover(self) -> None:
-        """Let a keeper take it up, complete what the crash left, and publish."""
+        """Let a keeper take it up, complete what the crash left, and publish; on a disk of its own that may fail for want of room."""
+        for _ in range(_MOST_REFUSALS):
+            try:
+                self._recover()
+                return
+            except (StorageUnavailableError, OutcomeUnknownError) as error:
+                insist(self.disk_kilobytes is not None, f"a keeper could not take it up: {error}")
+            # Copying from the WAL into the file wants room again for what is in the WAL: that may be 16 MB.
+            self.count("recoveries that the disk refused")
+            self._enlarge()
+        raise Broken("no keeper could take it up with a larger disk")
+
+    def _recover(self) -> None:
         with self.at_home():
             keeper = wiring.open_keeper(self.folder)
-            keeper.publish()
-            keeper.close()
+            try:
+                keeper.publish()
+            finally:
+                keeper.close()
 
     def ask_for_receipts(self, count: int = 40) -> None:
         """Whoever has an answer from before a kill gets its receipt afterwards."""
@@ -410,10 +425,13 @@ class Drill:
 
     def _make_room(self) -> None:
         """Make the store's disk larger where it is full."""
-        if self.disk_kilobytes is not None and shutil.disk_usage(self.store).free < _ROOM_BYTES:
+        if not self._has_room():
             self.count("times the disk was full")
-            self.disk_kilobytes += 2048
-            subprocess.run(["mount", "-o", f"remount,size={self.disk_kilobytes}k", self.store], check=True)
+            self._enlarge()
+
+    def _enlarge(self) -> None:
+        self.disk_kilobytes = (self.disk_kilobytes or 0) + 2048
+        subprocess.run(["mount", "-o", f"remount,size={self.disk_kilobytes}k", self.store], check=True)
 
     def _drill(self, victim: str, kills: int, report: Any) -> None:
         code, _ = self.cli("init")
