@@ -40,6 +40,7 @@ from apostille import wiring
 from apostille.core import note
 from apostille.core.checkpoint import parse_checkpoint
 from apostille.core.digest import sha256
+from apostille.core.entry import parse_entry
 from apostille.core.receipt import PendingReceipt, parse_receipt
 from apostille.core.statement import parse_statement
 from apostille.core.tree import root_at
@@ -218,7 +219,10 @@ class Drill:
                 envelope, _ = envelope_of(record)
                 if answer.promised is not None:
                     insist(answer.promised["index"] == index, f"{answer.source}: promised another index")
-                    insist(answer.promised["h"] == record.pae_digest.hex(), f"{answer.source}: promised another statement")
+                    insist(
+                        answer.promised["h"] == parse_entry(record.entry).pae_digest.hex(),
+                        f"{answer.source}: promised another statement",
+                    )
                 for data in answer.receipts:
                     receipt = parse_receipt(data)
                     if isinstance(receipt, PendingReceipt):
