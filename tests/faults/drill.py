@@ -9,6 +9,8 @@ against the log.
 | run | ``apostille run``, the supervisor of the client | that client |
 | client | the client of a gateway that goes on; at the end of its life the gateway is stopped in good order | the client, until its last moment |
 | sdk | a program with the SDK, which is the keeper too | the program itself, until its last moment |
+| keeper | ``apostille keeper``, beside a gateway and two programs; often the next one comes at once, and they go on | all of them |
+| program | one of two programs that use a keeper's socket; the keeper goes on, and is stopped in good order | both |
 
 After each kill: every answer of which a client got a byte that names a receipt has its leaf, with exactly these bytes; every
 receipt verifies, and is of the leaf that the log has; no index was given twice. At the end, and every 50 kills: the whole store
@@ -20,6 +22,7 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import importlib.util
 import json
 import logging
 import os
@@ -52,7 +55,8 @@ from apostille.services.verifier import verify_receipt
 from tests.simulators import openai_upstream as sim
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-VICTIMS = ("gateway", "run", "client", "sdk")
+VICTIMS = ("gateway", "run", "client", "sdk", "keeper", "program")
+WITH_KEEPER = {"keeper", "program"}  # these need the keeper to be a process of its own
 CLI = [sys.executable, "-c", "from apostille.faces.cli import main; main()"]
 _AUDIT_EVERY = 50
 _ROOM_BYTES = 2**19
@@ -172,10 +176,10 @@ class Drill:
                 if is_whole and state in {200, 202}:
                     answer.receipts.append(body)
             found.append(answer)
-        for path in sorted(kept.glob("*.said")):
+        for path in sorted(kept.rglob("*.said")):
             value = json.loads(path.read_bytes())
             answer = Answer(str(path), value["id"], value["text"].encode(), is_whole=True)
-            answer.receipts += [published.read_bytes() for published in kept.glob(f"{path.stem}.published")]
+            answer.receipts += [published.read_bytes() for published in path.parent.glob(f"{path.stem}.published")]
             found.append(answer)
         self.answers += found
         return found
@@ -267,17 +271,28 @@ class Drill:
 
     def _recover(self) -> None:
         with self.at_home():
-            keeper = wiring.open_keeper(self.folder)
+            keeper = self._open_keeper()
             try:
                 keeper.publish()
             finally:
                 keeper.close()
 
+    def _open_keeper(self) -> wiring.OwnedKeeper:
+        """Become the keeper; one that was started by a killed parent may still be on its way out."""
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return wiring.open_keeper(self.folder)
+            except StorageUnavailableError as error:
+                if "another keeper" not in str(error) or time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+
     def ask_for_receipts(self, count: int = 40) -> None:
         """Whoever has an answer from before a kill gets its receipt afterwards."""
         with self.at_home():
             policy = wiring.load_policy()
-            keeper = wiring.open_keeper(self.folder)
+            keeper = self._open_keeper()
             try:
                 for answer in self.dice.sample(self.answers, min(count, len(self.answers))):
                     state, data = keeper.receipt(answer.receipt_id)
@@ -332,10 +347,10 @@ class Drill:
             self._kill(process, is_alone=True)
             self._end_group(process)  # the program loses its gateway, and keeps what it had until then
             return kept
-        log = self.place / "serve.log"
-        before = log.stat().st_size if log.exists() else 0
-        words = ["--store", str(self.store), "serve", "--listen", "127.0.0.1:0", "--upstream", upstream]
-        gateway = self.start(*CLI, *words, log="serve.log")
+        if victim in WITH_KEEPER:
+            getattr(self, f"_live_{victim}")(kept, upstream)
+            return kept
+        gateway, log, before = self._start_gateway(upstream)
         url = None
         if self.dice.random() < 0.12 and victim == "gateway":
             time.sleep(self.dice.uniform(0, 1.2))  # at its start, when it recovers from the kill before
@@ -362,6 +377,66 @@ class Drill:
                 time.sleep(0.05)
                 self._kill(asker, is_counted=False)
         return kept
+
+    def _start_gateway(self, upstream: str) -> tuple[subprocess.Popen[bytes], Path, int]:
+        log = self.place / "serve.log"
+        before = log.stat().st_size if log.exists() else 0
+        words = ["--store", str(self.store), "serve", "--listen", "127.0.0.1:0", "--upstream", upstream]
+        return self.start(*CLI, *words, log="serve.log"), log, before
+
+    def _start_keeper(self) -> subprocess.Popen[bytes]:
+        log = self.place / "keeper.log"
+        before = log.stat().st_size if log.exists() else 0
+        keeper = self.start(*CLI, "--store", str(self.store), "keeper", log="keeper.log")
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while b"keeping " not in log.read_bytes()[before:]:
+            insist(keeper.poll() is None, f"the keeper ended by itself: {log.read_bytes()[before:].decode()}")
+            insist(time.monotonic() < end, "the keeper did not begin")
+            time.sleep(0.01)
+        return keeper
+
+    def _start_program(self, kept: Path, name: str) -> tuple[subprocess.Popen[bytes], Path]:
+        place = kept / name
+        place.mkdir()
+        program = str(Path(__file__).with_name("drill_sdk.py"))
+        return self.start(sys.executable, program, str(place), str(self.store), "2", log="sdk.log"), place / "begun"
+
+    def _live_keeper(self, kept: Path, upstream: str) -> None:
+        """Kill the keeper under a gateway with a client and two programs; half the time the next one comes, and is killed too."""
+        keeper = self._start_keeper()
+        gateway, log, before = self._start_gateway(upstream)
+        programs = [self._start_program(kept, name) for name in ("one", "two")]
+        url = self._url(gateway, log, before) or ""
+        client = str(Path(__file__).with_name("drill_client.py"))
+        asker = self.start(sys.executable, client, str(kept), log="client.log", OPENAI_BASE_URL=url, DRILL_KEY=self.client_key)
+        for process, begun in (*programs, (asker, kept / "begun")):
+            self._let_live(process, begun)
+        self._kill(keeper)
+        while self.dice.random() < 0.5:
+            self.count("keepers that came at once")
+            keeper = self._start_keeper()
+            time.sleep(self.dice.choice((0.05, 0.3, 1.0, 4.5)) * self.dice.random())  # past the time of grace, too
+            self._kill(keeper)
+        survivors = [gateway, asker, *(process for process, _ in programs)]
+        self.count("clients alive at the end", sum(process.poll() is None for process in survivors))
+        for process in survivors:
+            self._kill(process, is_counted=False)
+
+    def _live_program(self, kept: Path, upstream: str) -> None:
+        """Kill a program; another one goes on with the same keeper, which then stops in good order."""
+        del upstream
+        keeper = self._start_keeper()
+        first, second = (self._start_program(kept, name) for name in ("one", "two"))
+        self._let_live(*second)
+        self._let_live(*first)
+        self._kill(first[0])
+        time.sleep(self.dice.random() * 0.3)
+        insist(second[0].poll() is None, "a program ended because another one was killed")
+        if self.dice.random() < 0.5:
+            self._kill(second[0])
+        keeper.terminate()
+        insist(keeper.wait(_PATIENCE_SECONDS) == 0, f"a keeper that was told to stop ended with {keeper.returncode}")
+        self._kill(second[0], is_counted=False)
 
     def _url(self, gateway: subprocess.Popen[bytes], log: Path, before: int) -> str | None:
         end = time.monotonic() + _PATIENCE_SECONDS
@@ -462,6 +537,11 @@ class Drill:
         self.audit()
 
 
+def has_keeper() -> bool:
+    """Tell whether the keeper can be a process of its own."""
+    return importlib.util.find_spec("apostille.faces.cli.keeper") is not None
+
+
 def _head_of(data: bytes) -> bytes:
     bundle = json.loads(data)["bundle"]["verificationMaterial"]["tlogEntries"][0]
     return str(bundle["inclusionProof"]["checkpoint"]["envelope"]).encode()
@@ -504,6 +584,9 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="Work here, and leave everything for a look at it.")
     arguments = parser.parse_args()
     for victim in arguments.victim or VICTIMS:
+        if victim in WITH_KEEPER and not has_keeper():
+            sys.stdout.write(f"{victim}: skipped, there is no command for a keeper of its own yet\n")
+            continue
         started = time.monotonic()
         with contextlib.ExitStack() as stack:
             place = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="apostille-drill-")))
