@@ -114,6 +114,7 @@ class Drill:
     indexes: dict[int, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     disk_kilobytes: int | None = None
+    _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def store(self) -> Path:
@@ -158,7 +159,18 @@ class Drill:
     def start(self, *command: str, log: str, **env: str) -> subprocess.Popen[bytes]:
         """Start a process in a group of its own, so that it is killed alone or with its children, as it is wanted."""
         with (self.place / log).open("ab") as out:
-            return subprocess.Popen(command, env={**self.env, **env}, stdout=out, stderr=out, start_new_session=True)
+            process = subprocess.Popen(command, env={**self.env, **env}, stdout=out, stderr=out, start_new_session=True)
+        self._started.append(process)
+        return process
+
+    def end_all(self) -> None:
+        """Kill what is still there, after a promise was broken for example."""
+        for process in self._started:
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait(_PATIENCE_SECONDS)
+        self._started.clear()
 
     # --- What was handed out ------------------------------------------------------------------------------------------
 
@@ -496,6 +508,7 @@ class Drill:
         try:
             self._drill(victim, kills, report)
         finally:
+            self.end_all()
             if self.disk_kilobytes is not None:
                 subprocess.run(["umount", "-l", self.store], check=True)
 
