@@ -61,7 +61,7 @@ CLI = [sys.executable, "-c", "from apostille.faces.cli import main; main()"]
 _AUDIT_EVERY = 50
 _ROOM_BYTES = 2**19
 _MOST_REFUSALS = 12
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_SECONDS = 120.0  # machines can be busy; what ends sooner is seen at once
 
 
 class Broken(AssertionError):
@@ -459,7 +459,7 @@ class Drill:
             if self._may_have_ended(gateway):
                 return None
             time.sleep(0.01)
-        raise Broken("the gateway did not begin to serve")
+        raise Broken(f"the gateway did not begin to serve; it is {_state(gateway)}")
 
     def _may_have_ended(self, process: subprocess.Popen[bytes]) -> bool:
         """Tell whether a process ended by itself, which only a full disk is a reason for."""
@@ -476,7 +476,7 @@ class Drill:
             if self._may_have_ended(process):
                 return
             time.sleep(0.005)
-        insist(begun.exists(), "the load did not begin")
+        insist(begun.exists(), f"the load did not begin; its process is {_state(process)}")
         moment = time.monotonic() + self.dice.choice((0.02, 0.2, 0.5, 1.4)) * self.dice.random()
         while time.monotonic() < moment:
             self.watch_checkpoint()
@@ -553,6 +553,16 @@ class Drill:
 def has_keeper() -> bool:
     """Tell whether the keeper can be a process of its own."""
     return importlib.util.find_spec("apostille.faces.cli.keeper") is not None
+
+
+def _state(process: subprocess.Popen[bytes]) -> str:
+    """What the kernel says of a process: whether it waits or runs, on what, and for how much CPU time it has run."""
+    try:
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        waits = Path(f"/proc/{process.pid}/wchan").read_text()
+    except OSError:
+        return f"gone ({process.poll()})"
+    return f"{fields[0]}, waits in {waits}, {fields[11]}+{fields[12]} ticks of CPU, nice {fields[16]}"
 
 
 def _head_of(data: bytes) -> bytes:

@@ -74,7 +74,7 @@ def ask(folder: Path, number: int, until: float) -> None:
 def main() -> None:
     folder = Path(sys.argv[1])
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 6
-    until = time.monotonic() + 30
+    until = time.monotonic() + 300
     threads = [threading.Thread(target=ask, args=(folder, number, until), daemon=True) for number in range(count)]
     for thread in threads:
         thread.start()

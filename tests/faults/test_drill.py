@@ -11,6 +11,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+from extent import IS_ALL
 
 from apostille.core import note
 from apostille.core.checkpoint import Checkpoint, format_checkpoint
@@ -18,7 +19,7 @@ from apostille.errors import ApostilleError
 from apostille.faces.cli.demo import attacks
 from tests.faults.drill import VICTIMS, WITH_KEEPER, Broken, Drill, has_keeper
 
-KILLS = 8
+KILLS = 8 if IS_ALL else 3
 SEED = 20261124
 
 
