@@ -176,3 +176,13 @@ def test_refused(value):
 
 def test_63_hashes():
     assert len(bundle.parse_bundle(with_proof(hashes=[HASH] * 63)).hashes) == 63
+
+
+def test_64_characters_of_a_redundant_member():
+    """As long as may be, it is there to be compared; longer, it is no bundle."""
+    value = copy.deepcopy(VALUE)
+    value["verificationMaterial"]["publicKey"]["hint"] = "a" * 64
+    assert bundle.parse_bundle(value).redundant["hint"] == "a" * 64
+    value["verificationMaterial"]["publicKey"]["hint"] = "a" * 65
+    with pytest.raises(MalformedError, match="at most 64 characters"):
+        bundle.parse_bundle(value)

@@ -118,6 +118,8 @@ def changed(**changes) -> bytes:
         changed(predicate=[]),
         changed(predicate="x"),
         changed(subject={}),
+        changed(subject=7),
+        changed(subject=True),
         changed(subject=[]),
         changed(subject=[RAW, CANONICAL, "attributes"]),
         changed(subject=[{**RAW, "uri": "x"}, CANONICAL, ATTRIBUTES]),
@@ -179,3 +181,46 @@ def test_every_type(kind):
     assert dict(read.predicate) == TYPES[kind][0]
     assert list(read.subjects) == TYPES[kind][2]
     assert strict.canonical_json(json.loads(data)) == data
+
+
+def test_as_large_as_may_be():
+    """The limit itself is allowed, one byte more is not."""
+    chain = {"run": RUN, "previous": DIGEST}
+    sizes = {
+        len(data): data
+        for parents in ([DIGEST], [DIGEST] * 2)  # references in steps of 67 bytes, the rest by the digits and letters of two fields
+        for digits in (0, 8, 15)
+        for letters in range(1, 33)
+        for data in [said(predicates.OUTPUT, {**chain, "parents": parents, "seq": 10**digits, "outcome": "a" * letters})]
+    }
+    step = len(DIGEST) + 3
+    size = next(size for size in sorted(sizes) if (2**20 - size) % step == 0)
+    value = json.loads(sizes[size])
+    value["predicate"]["parents"] += [DIGEST] * ((2**20 - size) // step)
+    data = jcs(value)
+    assert len(data) == 2**20
+    assert len(statement.parse_statement(data).predicate["parents"]) > 15_000
+    value["predicate"]["outcome"] += "a" if len(value["predicate"]["outcome"]) < 32 else ""
+    value["predicate"]["seq"] += 0 if len(jcs(value)) > 2**20 else 9 * value["predicate"]["seq"]
+    assert len(jcs(value)) > 2**20
+    with pytest.raises(TooLargeError):
+        statement.parse_statement(jcs(value))
+
+
+def test_what_does_not_go_together_is_refused():
+    """An input that names a profile and has no canonical form; see also test_core_together."""
+    value = json.loads(said(predicates.INPUT))
+    value["subject"] = [item for item in value["subject"] if item["name"] != "canonical"]
+    value["predicate"].pop("profile", None)
+    assert statement.parse_statement(jcs(value)).type == predicates.INPUT
+    value["predicate"]["profile"] = PROFILE
+    with pytest.raises(MalformedError, match="canonical form"):
+        statement.parse_statement(jcs(value))
+
+
+def test_what_an_error_shows_is_short():
+    with pytest.raises(UnsupportedVersionError) as caught:
+        statement.parse_statement(changed(predicateType="u" * 1000))
+    assert caught.value.version == "u" * 64
+    assert "u" * 64 in str(caught.value)
+    assert "u" * 65 not in str(caught.value)
