@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import apsw
 import pytest
 
 from apostille import wiring
@@ -199,3 +200,25 @@ def test_another_log_in_the_folder(home, fresh):
     result = fresh.run("log", "export", "--out", "exported").clear()
     assert result.code == 69
     assert "holds an export of another log" in result.talk
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda note: note[:120] + b"\xff" + note[121:], 65),
+        (lambda note: note[:-1], 65),
+        (lambda note: b"", 65),
+        (lambda note: note.replace(b"\n%d\n" % SIZE, b"\n%d\n" % (SIZE - 1), 1), 1),
+    ],
+    ids=["no UTF-8", "cut", "empty", "another size"],
+)
+@pytest.mark.parametrize("words", [("log", "proof", "1"), ("log", "receipt", "4", "--out", "x"), ("log", "export", "--out", "y")], ids=" ".join)
+def test_an_altered_checkpoint_is_not_handed_on(home, words, change, code):
+    """Found by the hammer: a note that was no text ended in an internal fault (70)."""
+    db = apsw.Connection(str(home.store / "store.sqlite"))
+    ((note,),) = db.execute("SELECT note FROM checkpoint WHERE size = ?", (SIZE,))
+    db.execute("UPDATE checkpoint SET note = ? WHERE size = ?", (change(note), SIZE))
+    db.close()
+    ended = home.run(*words)
+    assert ended.code == code, ended
+    assert not (home.work / "x").exists() or not list((home.work / "x").iterdir())

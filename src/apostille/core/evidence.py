@@ -50,7 +50,7 @@ def format_bundle(
                         "rootHash": again["rootHash"],
                         "treeSize": again["treeSize"],
                         "hashes": _hashes(hashes),
-                        "checkpoint": {"envelope": signed_note.decode()},
+                        "checkpoint": {"envelope": strict.utf8(signed_note, spec="note")},
                     },
                 }
             ],

@@ -15,7 +15,7 @@ from apostille.core.tree import prove_consistency, prove_inclusion, root_at
 from apostille.errors import MalformedError, NotFoundError, VerificationError
 from apostille.faces.cli.audit import keep_evidence
 from apostille.faces.cli.snapshot import open_snapshot
-from apostille.faces.cli.store import newest_checkpoint
+from apostille.faces.cli.store import checked, newest_checkpoint
 from apostille.faces.cli.terminal import Terminal, plain, write_output
 from apostille.faces.cli.verdict import print_verdict
 from apostille.ports import Reader, SignedCheckpoint
@@ -154,7 +154,7 @@ def _signed(reader: Reader, size: int | None) -> SignedCheckpoint:
     if found is None or found.size != size:
         near = f"; the next one has size {found.size}" if found is not None else ""
         raise NotFoundError(f"no checkpoint of size {size} was signed{near}")
-    return found
+    return checked(found)
 
 
 def _inclusion(reader: Reader, signed: SignedCheckpoint, index: int) -> bytes:

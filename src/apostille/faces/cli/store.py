@@ -6,11 +6,12 @@ from pathlib import Path
 
 from apostille import wiring
 from apostille.core import note
+from apostille.core.checkpoint import parse_checkpoint
 from apostille.core.opening import SALT_BYTES
 from apostille.core.predicates import ID_BYTES
 from apostille.core.statement import parse_statement
 from apostille.core.strict import hex_bytes
-from apostille.errors import IncompleteError, NotFoundError
+from apostille.errors import IncompleteError, NotFoundError, VerificationError
 from apostille.faces.cli.terminal import Terminal, plain, write_output
 from apostille.faces.cli.trust import pin_own_log
 from apostille.ports import Reader, SignedCheckpoint
@@ -59,6 +60,19 @@ def newest_checkpoint(reader: Reader) -> SignedCheckpoint:
     signed = reader.checkpoint()
     if signed is None:
         raise IncompleteError("no checkpoint has been signed yet")
+    return checked(signed)
+
+
+def checked(signed: SignedCheckpoint) -> SignedCheckpoint:
+    """Return a checkpoint whose note says what its row says: an altered one is not handed on.
+
+    Raises:
+        VerificationError: They differ.
+        MalformedError: It is no note of a checkpoint.
+    """
+    said = parse_checkpoint(note.parse_note(signed.note).text)
+    if (said.size, said.root_hash) != (signed.size, signed.root_hash):
+        raise VerificationError(f"the checkpoint of size {signed.size} was altered: its note says another size or root")
     return signed
 
 
