@@ -13,6 +13,7 @@ from typing import Any
 
 from apostille.core import keys, predicates, statement
 from apostille.core.digest import sha256
+from apostille.core.signatures import key_id
 from apostille.core.tree import Head
 from apostille.errors import (
     ApostilleError,
@@ -196,25 +197,45 @@ class Keeper:
             known = self._attesters.get((held_by, holder))
             if known is not None and now < known[1]:
                 return known[0]
-            if now >= self._life_ms[1]:
-                raise ConfigurationError("the keeper's certificate has ended; the root has to certify a new keeper key")
-            end = min(now + STATEMENT_KEY_LIFE_MS, self._life_ms[1])
             key = keys.StatementKey.from_seed(parts.random.token(keys.P256_SEED_BYTES))
-            fields = {
-                "event": "certify",
-                "usage": "statement",
-                "held_by": held_by,
-                "issuer": self._issuer.hex(),
-                "not_before": utc_text(now),
-                "not_after": utc_text(end),
-            }
-            spki = sha256(key.spki)
-            draft = Draft(predicates.KEY, fields, {"holder": holder}, digests=(("spki", spki),))
-            self.submit(self._by_keeper.attest(draft, unit=KEYS_UNIT, certifies=spki))
-            made = Attester(key, parts.clock, parts.random, now)
+            replaced = known[0].key.spki if known is not None else None
+            begin, end, _ = self.certify(key.spki, holder, held_by=held_by, replaces=replaced)
+            made = Attester(key, parts.clock, parts.random, begin)
             # Half a life: what is signed just before is still well inside the key's life.
-            self._attesters[held_by, holder] = (made, (now + end) // 2)
+            self._attesters[held_by, holder] = (made, (begin + end) // 2)
             return made
+
+    def certify(self, spki: bytes, holder: str, *, held_by: str, replaces: bytes | None = None) -> tuple[int, int, Ticket]:
+        """Certify a statement key for a day at most. Whether its holder has it, and may have it, the caller has checked.
+
+        Args:
+            spki: The key.
+            holder: Name of the agent or gateway; it goes into the attributes opening only.
+            held_by: ``agent``, ``gateway`` or ``keeper``.
+            replaces: SPKI of the key whose place it takes: it may go on with that one's runs.
+
+        Returns:
+            Begin and end of its life in milliseconds since 1970, and the ticket of its statement.
+
+        Raises:
+            ConfigurationError: The keeper's own certificate has ended.
+        """
+        # A clock that was set back to before the keeper's own certificate must not make keys that nobody accepts.
+        now = max(self._parts.clock.now_ms(), self._life_ms[0])
+        if now >= self._life_ms[1]:
+            raise ConfigurationError("the keeper's certificate has ended; the root has to certify a new keeper key")
+        end = min(now + STATEMENT_KEY_LIFE_MS, self._life_ms[1])
+        fields = {
+            "event": "certify",
+            "usage": "statement",
+            "held_by": held_by,
+            "issuer": self._issuer.hex(),
+            "not_before": utc_text(now),
+            "not_after": utc_text(end),
+        } | ({"replaces": key_id(replaces)} if replaces is not None else {})
+        digest = sha256(spki)
+        draft = Draft(predicates.KEY, fields, {"holder": holder}, digests=(("spki", digest),))
+        return now, end, self.submit(self._by_keeper.attest(draft, unit=KEYS_UNIT, certifies=digest))
 
     def open_run(
         self,
