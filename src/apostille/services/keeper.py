@@ -31,7 +31,7 @@ from apostille.services.binding import bind
 from apostille.services.erasure import Completed, complete
 from apostille.services.guard import check_clock, guard
 from apostille.services.receipts import build_bundle, build_pending, build_receipt
-from apostille.services.recovery import close_runs
+from apostille.services.recovery import close_runs, crash_close
 from apostille.services.runs import Run
 from apostille.services.sequencer import Sequencer, Ticket
 from apostille.services.vault import KEYS_UNIT, Sealer
@@ -59,13 +59,18 @@ class KeeperParts:
 class Keeper:
     """Owns a store from construction to ``close``.
 
+    Args:
+        parts: What it is made of.
+        publish_interval_seconds: Shortest time between two publications that nobody asked for.
+        has_clients: Whether other processes write through it: open runs may be theirs, and are not closed at the start.
+
     Raises:
         RollbackError: The restore guard found the store behind, or inconsistent with, a head that was signed or remembered.
         ConfigurationError: The keeper's key is not certified in this store, or the unit keys are another store's.
         UnavailableError: The clock is more than a minute behind the newest statement.
     """
 
-    def __init__(self, parts: KeeperParts, *, publish_interval_seconds: float = 1.0) -> None:
+    def __init__(self, parts: KeeperParts, *, publish_interval_seconds: float = 1.0, has_clients: bool = False) -> None:
         self._parts = parts
         self._store = parts.store
         self._check_own_keys()
@@ -91,7 +96,8 @@ class Keeper:
             lambda: self._sequencer.head,
             interval_seconds=publish_interval_seconds,
         )
-        self._close_crashed_runs()
+        if not has_clients:
+            self._close_crashed_runs()
         self._publisher.start()
         self._committed(self._sequencer.head)
 
@@ -130,6 +136,18 @@ class Keeper:
         except BaseException:
             self._sequencer.close()
             raise
+
+    def close_crashed(self, run: bytes, first: int, seq: int, previous: bytes) -> tuple[bytes, Ticket] | None:
+        """Close a run that nobody goes on with; return digest and ticket, ``None`` where the keeper's key has ended."""
+        if self._parts.clock.now_ms() >= self._life_ms[1]:
+            return None
+        closing = crash_close(self._store, self._parts.vault, self._by_keeper, run, first, seq, previous)
+        return closing.pae_digest, self.submit(closing)
+
+    @property
+    def spki(self) -> bytes:
+        """The keeper's own public statement key."""
+        return self._parts.key.spki
 
     @property
     def _by_keeper(self) -> Attester:

@@ -41,3 +41,8 @@ def succeeds(opener: bytes, signer: bytes, parent: Callable[[bytes], bytes | Non
 def is_crash_close(said: Statement) -> bool:
     """Tell whether it is what a keeper may say in a run that is another's."""
     return said.type == predicates.RUN_CLOSE and said.predicate["outcome"] == "crash"
+
+
+def is_close(said: Statement) -> bool:
+    """Tell whether it ends its run."""
+    return said.type == predicates.RUN_CLOSE
