@@ -187,6 +187,10 @@ class Keeper:
         """
         return self._sequencer.submit(entry)
 
+    def check(self) -> None:
+        """Raise ``StorageUnavailableError`` if the log has stopped."""
+        self._sequencer.check()
+
     def ready(self) -> None:
         """Raise if nothing may be accepted now.
 
