@@ -33,7 +33,7 @@ from apostille.storage.audits import FolderAuditMemory
 from apostille.storage.folder import FORMAT, clock_accepted_before, keeper_settings
 from apostille.storage.folder import StoreFolder as StoreFolder  # noqa: PLC0414 - handed on to those who call wiring
 from apostille.storage.heads import FolderHeadMemory
-from apostille.storage.lock import StoreLock
+from apostille.storage.lock import ClientMark, StoreLock, is_anybody_there
 from apostille.storage.sqlite import SqliteStore
 from apostille.storage.tiles import TileFolder
 from apostille.storage.vault import FileVault
@@ -299,7 +299,9 @@ def open_keeper_as(
     try:
         store = SqliteStore(folder.database)
         parts = _parts(folder, store, _signer(folder, origin), _keeper_key(folder))
-        return kind(parts, lock, publish_interval_seconds=publish_interval_seconds, has_clients=has_clients)
+        # Where no client is alive, runs that are open have nobody who could go on with them.
+        may_return = has_clients and (bool(keeper_settings(folder).allow_uids) or is_anybody_there(folder.clients))
+        return kind(parts, lock, publish_interval_seconds=publish_interval_seconds, has_clients=may_return)
     except BaseException:
         if store is not None:
             store.close()
@@ -324,6 +326,17 @@ def connect_keeper(
         UnavailableError: No keeper answers.
     """
     path = keeper_settings(folder).socket
+    mark = ClientMark(folder.clients)
+    try:
+        return _client(folder, path, mark, holder, held_by, token, patience_seconds)
+    except BaseException:
+        mark.release()
+        raise
+
+
+def _client(
+    folder: StoreFolder, path: Path, mark: ClientMark, holder: str, held_by: str, token: bytes | None, patience_seconds: float
+) -> KeeperClient:
     return KeeperClient(
         lambda: Link(path),
         folder.origin(),
@@ -334,6 +347,7 @@ def connect_keeper(
         token=token,
         open_reader=lambda: open_reader(folder),
         patience_seconds=patience_seconds,
+        on_close=mark.release,
     )
 
 

@@ -47,6 +47,7 @@ class KeeperClient:
         token: One-time token for the first key.
         open_reader: Opens the store for reading, where its file can be read.
         patience_seconds: How long to wait for a keeper before what is under way is given up.
+        on_close: Called at the end.
 
     Raises:
         UnavailableError: No keeper answers.
@@ -64,6 +65,7 @@ class KeeperClient:
         token: bytes | None = None,
         open_reader: Callable[[], Reader] | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
+        on_close: Callable[[], None] | None = None,
     ) -> None:
         self.origin = origin
         self._connect = connect
@@ -73,6 +75,7 @@ class KeeperClient:
         self._token = token
         self._open_reader = open_reader
         self._reader: Reader | None = None
+        self._on_close = on_close
         self._lock = threading.Lock()
         self._keys: dict[tuple[str, str], _Key] = {}
         self._old_keys: list[_Key] = []
@@ -234,6 +237,8 @@ class KeeperClient:
         finally:
             if self._reader is not None and hasattr(self._reader, "close"):
                 self._reader.close()
+            if self._on_close is not None:
+                self._on_close()
 
     # -- questions
 

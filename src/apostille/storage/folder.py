@@ -56,6 +56,11 @@ class StoreFolder:
         return self.path / "keeper.sock"
 
     @property
+    def clients(self) -> Path:
+        """Locked by clients that are alive."""
+        return self.path / "keeper.clients"
+
+    @property
     def log(self) -> Path:
         """Published tiles."""
         return self.path / "log"

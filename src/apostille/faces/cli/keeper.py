@@ -142,6 +142,7 @@ class _Child:
     def __init__(self, terminal: Terminal) -> None:
         self._folder = terminal.folder
         reading, self._pipe = os.pipe()
+        self._out, writing = os.pipe()
         self._token = secrets.token_bytes(frames.TOKEN_BYTES)
         words = ["--json", "--quiet", "--store", str(terminal.folder.path), "keeper", "--token-fd", str(reading)]
         try:
@@ -149,31 +150,28 @@ class _Child:
             self._process = subprocess.Popen(  # noqa: S603 - ourselves
                 [sys.executable, "-P", "-c", _PROGRAM, *words],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=writing,
                 pass_fds=[reading],
                 start_new_session=True,
             )
         except OSError as error:
             os.close(self._pipe)
+            os.close(self._out)
             raise UnavailableError(f"the keeper can't be started: {error.strerror}") from error
         finally:
             os.close(reading)
+            os.close(writing)
         os.write(self._pipe, self._token)
 
     def connect(self, holder: str, held_by: str) -> KeeperClient:
         """Wait until it listens, and become its client."""
-        stream = self._process.stdout
-        said = stream.read1(65536) if stream is not None else b""  # type: ignore[attr-defined]
-        while said and not _is_document(said) and stream is not None:
-            more = stream.read1(65536)  # type: ignore[attr-defined]
+        said = b""
+        while (value := _document(said)) is None:
+            more = os.read(self._out, 65536)
             if not more:
-                break
+                raise UnavailableError("the keeper did not start")
             said += more
-        try:
-            value = json_value(said, spec="keeper")
-            is_ready = value.get("ready") is True
-        except (ApostilleError, AttributeError) as error:
-            raise UnavailableError("the keeper did not start") from error
+        is_ready = value.get("ready") is True
         if not is_ready:
             raise frames.error_of(str(value.get("code")), str(value.get("message")))
         return wiring.connect_keeper(self._folder, holder=holder, held_by=held_by, token=self._token)
@@ -188,13 +186,12 @@ class _Child:
             self._process.wait()
             raise UnavailableError("the keeper did not stop, and was killed") from None
         finally:
-            if self._process.stdout is not None:
-                self._process.stdout.close()
+            os.close(self._out)
 
 
-def _is_document(said: bytes) -> bool:
+def _document(said: bytes) -> dict[str, Any] | None:
     try:
-        json_value(said, spec="keeper")
+        value = json_value(said.strip(), spec="keeper")
     except ApostilleError:
-        return False
-    return True
+        return None
+    return value if isinstance(value, dict) else None
