@@ -12,6 +12,7 @@ audits/, evidence/     what the last audit has come to, and heads that contradic
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -328,26 +329,44 @@ def connect_keeper(
     path = keeper_settings(folder).socket
     mark = ClientMark(folder.clients)
     try:
-        return _client(folder, path, mark, holder, held_by, token, patience_seconds)
+        return connect_socket(
+            path,
+            folder.origin(),
+            holder=holder,
+            held_by=held_by,
+            token=token,
+            open_reader=lambda: open_reader(folder),
+            patience_seconds=patience_seconds,
+            on_close=mark.release,
+        )
     except BaseException:
         mark.release()
         raise
 
 
-def _client(
-    folder: StoreFolder, path: Path, mark: ClientMark, holder: str, held_by: str, token: bytes | None, patience_seconds: float
+def connect_socket(
+    path: Path,
+    origin: str,
+    *,
+    holder: str,
+    held_by: str,
+    token: bytes | None = None,
+    open_reader: Callable[[], SqliteStore] | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
+    on_close: Callable[[], None] | None = None,
 ) -> KeeperClient:
+    """Become a client of the keeper that listens at ``path``; see ``connect_keeper``."""
     return KeeperClient(
         lambda: Link(path),
-        folder.origin(),
+        origin,
         SystemClock(),
         SystemRandom(),
         holder=holder,
         held_by=held_by,
         token=token,
-        open_reader=lambda: open_reader(folder),
+        open_reader=open_reader,
         patience_seconds=patience_seconds,
-        on_close=mark.release,
+        on_close=on_close,
     )
 
 

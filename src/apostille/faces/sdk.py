@@ -381,17 +381,26 @@ class Apostille:
         await asyncio.to_thread(self.close)
 
 
-def open_store(path: str | PathLike[str] | None = None) -> Apostille:
+def open_store(
+    path: str | PathLike[str] | None = None, *, socket: str | PathLike[str] | None = None, origin: str | None = None
+) -> Apostille:
     """Open a store: as a client of the keeper that is at work on it; where there is none, become it, and let others attach.
 
     Args:
         path: Its folder; else ``$APOSTILLE_STORE``, else ``./.apostille``.
+        socket: The socket of a keeper whose store is not for this user to see; with ``origin``.
+        origin: The name of that keeper's log.
 
     Raises:
         NotFoundError: There is none; ``apostille init`` makes one.
+        UnavailableError: No keeper answers at ``socket``.
         StorageUnavailableError: Another process owns it, and does not answer.
         RollbackError: It is older than what this machine remembers, or rewritten.
     """
+    if socket is not None:
+        if origin is None or path is not None:
+            raise ConfigurationError("a socket goes with the origin of its log, and without a folder")
+        return Apostille(wiring.connect_socket(Path(socket), origin, holder="program", held_by="agent"))
     return Apostille(open_log(wiring.store_folder(path), holder="program", held_by="agent"))
 
 

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from apostille.core import frames
 from apostille.core.frames import Frame
-from apostille.errors import ApostilleError, BackPressureError, MalformedError, UntrustedError
+from apostille.errors import ApostilleError, MalformedError, UntrustedError
 from apostille.services.admission import Admission, Outcome, Session
 from apostille.services.keeper import Keeper
 from apostille.services.sequencer import Ticket
@@ -250,8 +250,6 @@ class Connection:
 
     def _wait(self, asked: frames.Wait) -> None:
         if asked.level == frames.PUBLISHED:
-            if asked.index >= self._server.keeper.head.size:
-                raise BackPressureError("there is no such leaf yet")
             with self._room:
                 self._pending += 1
             self._server.wait_published(self, asked)

@@ -71,6 +71,7 @@ class KeeperServer:
         self._lock = threading.Lock()
         self._connections: set[Connection] = set()
         self._is_closing = False
+        self._end = threading.Event()
         self._waits = _Waits(self)
         self._began = time.monotonic()
         self._socket = _listen(path, mode)
@@ -99,6 +100,7 @@ class KeeperServer:
         """Answer what is under way, say good-bye, and close the runs that nobody has gone on with. The keeper stays open."""
         with self._lock:
             self._is_closing = True
+            self._end.set()
             connections = list(self._connections)
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
@@ -156,8 +158,7 @@ class KeeperServer:
             self.admission.drop(connection.session)
 
     def _watch_runs(self) -> None:
-        while not self._is_closing:
-            time.sleep(_TICK_SECONDS)
+        while not self._end.wait(_TICK_SECONDS):
             try:
                 self.admission.leases.close_lost(self.limits.grace_seconds)
             except ApostilleError as error:
