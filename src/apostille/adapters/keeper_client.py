@@ -62,7 +62,7 @@ class Link:
         """
         data = frames.format_frame(frame)
         try:
-            self._socket.sendall(data)
+            self._socket.sendall(data, socket.MSG_NOSIGNAL)
         except OSError as error:
             raise UnavailableError("the connection to the keeper is lost") from error
 

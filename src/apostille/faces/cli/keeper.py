@@ -47,6 +47,8 @@ def keeper(terminal: Terminal, *, is_take_over: bool, token_fd: int | None) -> i
     # Before anything is opened: a signal that comes early ends it as cleanly as one that comes late.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    # A client that was killed must not end the keeper of all the others, nor while it closes.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     tokens = [sha256(_read_token(token_fd))] if token_fd is not None else []
     if token_fd is not None:
         threading.Thread(target=_wait_for_end, args=(token_fd, stop), name="apostille-parent", daemon=True).start()

@@ -300,7 +300,7 @@ class Connection:
             self._server.gone(self)
 
     def _send(self, frame: Frame) -> None:
-        self._peer.sendall(frames.format_frame(frame))
+        self._peer.sendall(frames.format_frame(frame), socket.MSG_NOSIGNAL)  # a peer that is gone must not end the keeper
 
 
 def _appended(request: int, outcomes: list[Outcome]) -> Frame:
