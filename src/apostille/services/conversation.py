@@ -21,6 +21,7 @@ from apostille.errors import (
     StorageUnavailableError,
     UnavailableError,
     UnsupportedVersionError,
+    UntrustedError,
 )
 from apostille.ports import Clock, PendingEntry
 from apostille.services.window import Batch, ClientTicket, Window
@@ -30,6 +31,7 @@ _FIRST_PAUSE_SECONDS = 0.02
 _LAST_PAUSE_SECONDS = 0.5
 _LEASE_SECONDS = 2.0
 _DRAIN_SECONDS = 15.0
+_SHUT_OUT = 3
 _LAST_OF_RUN = f'"predicateType":"{predicates.RUN_CLOSE}"'.encode()
 
 
@@ -76,11 +78,12 @@ class Client(Protocol):
 class Question:
     """A question, until it is answered. It is asked again on a new connection: asking twice does no harm."""
 
-    __slots__ = ("answer", "build", "done", "number")
+    __slots__ = ("answer", "build", "done", "number", "was_sent")
 
     def __init__(self, build: Callable[[int, bytes], Frame]) -> None:
         self.build = build
         self.number = 0
+        self.was_sent = False
         self.answer: Frame | ApostilleError | None = None
         self.done = threading.Event()
 
@@ -118,6 +121,8 @@ class Conversation:
         self._runs: set[bytes] = set()
         self._broken: set[bytes] = set()
         self._is_lost = False
+        self._is_let_in = False
+        self._shut_out = 0
         self._is_closing = False
         self._waiting_since = clock.monotonic()
         self._link: Link | None = None
@@ -178,12 +183,15 @@ class Conversation:
             timeout_seconds: How long to wait.
 
         Raises:
+            UnavailableError: There is no keeper.
             OutcomeUnknownError: There is no answer in time.
             ApostilleError: What the keeper answers with.
         """
         question = self.post(build)
         if not question.done.wait(timeout_seconds):
             self.forget(question)
+            if not question.was_sent:
+                raise UnavailableError(f"no keeper has answered for {timeout_seconds} s")
             raise OutcomeUnknownError(f"the keeper has not answered after {timeout_seconds} s")
         if isinstance(question.answer, ApostilleError):
             raise question.answer
@@ -254,6 +262,7 @@ class Conversation:
                     link.close()
                 with self._changed:
                     self._waiting_since = self._clock.monotonic()  # until now there was a keeper
+                self._check_let_in()
             except ApostilleError as error:
                 self._give_up_late(error)
                 with self._changed:
@@ -265,16 +274,22 @@ class Conversation:
         """Show the keys that are in use, and take the open runs up again."""
         with self._changed:
             runs = list(self._runs)
+        self._is_let_in = False
         for hello in self._client.hellos(challenge):
+            self._shut_out += not self._is_let_in
             link.send(hello)
             answer = link.receive()
             if isinstance(answer, frames.Welcome):
-                self._client.welcome(answer)
+                self._let_in(answer)
         for run in runs:
             self._lease(link, run)
         with self._changed:
             self._window.send_again()
             self._unsent_calls = list(self._calls)
+
+    def _let_in(self, answer: frames.Welcome) -> None:
+        self._is_let_in, self._shut_out = True, 0
+        self._client.welcome(answer)
 
     def _lease(self, link: Link, run: bytes) -> None:
         deadline = self._clock.monotonic() + _LEASE_SECONDS
@@ -312,6 +327,8 @@ class Conversation:
                 number = self._unsent_calls.pop(0)
                 call = self._calls.get(number)
                 if call is not None:
+                    call.was_sent = True
+                    self._shut_out += not self._is_let_in
                     return call.build(number, challenge)
             number = self._number()
             if not self._window.has_waiting:
@@ -339,6 +356,8 @@ class Conversation:
                 refused = {refusal.place: frames.error_of(refusal.code, refusal.message) for refusal in frame.refusals}
                 batch.finish([refused.get(place, index) for place, index in enumerate(frame.indexes)])
             return
+        if isinstance(frame, frames.Welcome):
+            self._let_in(frame)
         with self._changed:
             call = self._calls.pop(frame.request, None)
         if call is not None:
@@ -346,10 +365,16 @@ class Conversation:
 
     # -- giving up
 
+    def _check_let_in(self) -> None:
+        # A keeper says nothing to who has shown no key that it takes; it only closes. Once may be chance.
+        if self._shut_out >= _SHUT_OUT:
+            raise UntrustedError("the keeper does not let this process in: it certifies no key for this user, or not any more")
+
     def _give_up_late(self, error: ApostilleError) -> None:
         with self._changed:
             is_late = self._clock.monotonic() - self._waiting_since > self.patience_seconds
-        if is_late or isinstance(error, UnsupportedVersionError):
+        if is_late or self._shut_out >= _SHUT_OUT or isinstance(error, UnsupportedVersionError):
+            self._shut_out = 0
             self._give_up(error)
 
     def _give_up(self, error: ApostilleError) -> None:
@@ -359,14 +384,19 @@ class Conversation:
             self._unsent_calls = []
             for batch in lost:
                 self._broken.update(entry.run for entry in batch.entries if entry.run is not None)
-            self._runs -= self._broken
+            self._broken |= self._runs  # their keys are forgotten, and no keeper waits for them as long
+            self._runs.clear()
             self._waiting_since = self._clock.monotonic()
             self._changed.notify_all()
         self._client.forget_keys()
         for batch in lost:
             batch.finish([_lost(batch, error)] * len(batch.entries))
         for call in calls:
-            call.finish(UnavailableError(f"no keeper has answered for {self.patience_seconds:.0f} s: {error}"))
+            call.finish(
+                error
+                if isinstance(error, UntrustedError | UnsupportedVersionError)
+                else UnavailableError(f"no keeper has answered for {self.patience_seconds:.0f} s: {error}")
+            )
 
 
 def _lost(batch: Batch, error: ApostilleError) -> ApostilleError:
