@@ -1,0 +1,276 @@
+"""The keeper as a process of its own, with clients in others: killed, handed over, abandoned. Everything here is a real process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests.e2e.cli_kit"]
+
+PROGRAM = str(Path(__file__).with_name("keeper_client_program.py"))
+
+
+@contextmanager
+def started(home, *words):
+    """A keeper that listens."""
+    process = home.popen("--json", "keeper", *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        assert json.loads(line)["pid"] == process.pid
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(30)
+        process.stdout.close()
+        process.stderr.close()
+
+
+class Program:
+    """A client program; what it prints goes to a file, so that nothing of it is lost in a buffer."""
+
+    def __init__(self, home, agent: str, count: int, pause: float = 0.0) -> None:
+        self.agent, self.count = agent, count
+        self._out = home.work / f"{agent}.out"
+        words = [sys.executable, PROGRAM, str(home.store), agent, str(count), str(pause)]
+        with self._out.open("w") as out:
+            self.process = subprocess.Popen(words, env=home.env, cwd=home.work, stdout=out, stderr=subprocess.PIPE)
+        self.wait_for("run")
+
+    @property
+    def lines(self) -> list[list[str]]:
+        return [line.split() for line in self._out.read_text().split("\n")[:-1]]
+
+    def wait_for(self, word: str) -> None:
+        deadline = time.monotonic() + 30
+        while not any(line[0] == word for line in self.lines):
+            assert time.monotonic() < deadline
+            assert self.process.poll() is None, self.process.stderr.read()
+            time.sleep(0.02)
+
+    @property
+    def run(self) -> str:
+        return self.lines[0][1]
+
+    @property
+    def kind(self) -> str:
+        return self.lines[0][2]
+
+    @property
+    def said(self) -> list[tuple[int, int, str]]:
+        """Number, index and receipt id of what it was told is committed."""
+        return [(int(line[1]), int(line[2]), line[3]) for line in self.lines if line[0] == "said"]
+
+    def end(self) -> None:
+        """Wait for its good end."""
+        _, err = self.process.communicate(timeout=120)
+        assert (self.process.returncode, err) == (0, b"")
+        assert self.lines[-1] == ["done"]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def check(home, program: Program) -> None:
+    """What the program was told is in the log: once, in order, where it was told, under the receipt id that it got."""
+    run, said, count = program.run, program.said, program.count
+    assert [number for number, _, _ in said] == list(range(count))
+    (shown,) = [one for one in home.ok("--json", "show").json if one["run"] == run]
+    assert (shown["statements"], shown["outcome"]) == (count + 2, "completed")
+    items = [item for item in home.ok("--json", "show", run).json if item["type"] == "output"]
+    assert [item["canonical"] for item in items] == [f"{program.agent} says {number}\n" for number in range(count)]
+    assert [(item["index"], item["receipt_id"]) for item in items] == [(index, receipt) for _, index, receipt in said]
+    for _, _, receipt in (said[0], said[-1]):
+        home.ok("log", "receipt", receipt, "--out", f"{receipt}.txt")
+        assert home.run("verify", f"{receipt}.txt.receipt.json").clear().code == 0
+
+
+def outcomes(home) -> dict[str, str]:
+    result = home.run("--json", "verify").clear()
+    assert result.code == 0, result.text
+    return {run["run"]: run["outcome"] for run in result.json["audit"]["runs"]}
+
+
+def test_two_programs_and_a_keeper(home) -> None:
+    with started(home) as keeper:
+        assert (home.store / "keeper.sock").stat().st_mode & 0o777 == 0o600
+        programs = [Program(home, name, 50) for name in ("a", "b")]
+        for program in programs:
+            program.end()
+        keeper.send_signal(signal.SIGTERM)
+        assert keeper.wait(30) == 0
+    for program in programs:
+        assert program.kind == "KeeperClient"
+        check(home, program)
+    assert not (home.store / "keeper.sock").exists()
+
+
+def test_interrupted(home) -> None:
+    with started(home) as keeper:
+        keeper.send_signal(signal.SIGINT)
+        assert keeper.wait(30) == 0
+        assert b"Traceback" not in keeper.stderr.read()
+
+
+def test_a_second_keeper_is_refused_and_the_first_goes_on(home) -> None:
+    with started(home) as keeper:
+        result = home.run("--json", "keeper").clear()
+        assert (result.code, result.json["code"]) == (69, "storage-unavailable")
+        assert str(keeper.pid) in result.json["message"]
+        home.ok("attest", "answer.txt")
+
+
+@pytest.mark.slow
+def test_killed_under_load(home) -> None:
+    """kill -9 in the middle, three times; the programs go on with the next keeper; nothing is lost, nothing is doubled."""
+    with started(home) as keeper:
+        programs = [Program(home, name, 300, 0.005) for name in ("a", "b")]
+        keepers = [keeper]
+        for _ in range(3):
+            time.sleep(0.5)
+            keepers[-1].kill()
+            keepers[-1].wait(30)
+            assert (home.store / "keeper.sock").exists(), "it lies there still, and is nobody's"
+            time.sleep(0.2)
+            again = home.popen("--json", "keeper", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            assert again.stdout.readline()
+            keepers.append(again)
+        for program in programs:
+            program.end()
+        keepers[-1].terminate()
+        assert keepers[-1].wait(30) == 0
+        for one in keepers[1:]:
+            one.stdout.close()
+            one.stderr.close()
+    runs = outcomes(home)
+    for program in programs:
+        assert runs[program.run] == "completed"
+        check(home, program)
+
+
+def test_handed_over_under_load(home) -> None:
+    with started(home) as first:
+        program = Program(home, "a", 200, 0.005)
+        program.wait_for("said")
+        with started(home, "--take-over"):
+            assert first.wait(30) == 0
+            assert program.process.poll() is None, "the hand-over came in the middle"
+            program.end()
+    assert outcomes(home)[program.run] == "completed"
+    check(home, program)
+
+
+def test_a_program_that_is_killed_has_its_run_closed_as_a_crash(home) -> None:
+    with started(home):
+        program = Program(home, "a", 1000, 0.01)
+        program.wait_for("said")
+        program.kill()
+        assert home.run("verify", program.run).clear().code == 4
+        deadline = time.monotonic() + 15
+        while home.run("verify", program.run).clear().code != 0 and time.monotonic() < deadline:
+            time.sleep(0.5)
+    assert outcomes(home)[program.run] == "crash"
+
+
+def test_a_program_that_opens_the_store_keeps_it_for_others(home) -> None:
+    """``apostille.open()`` becomes the keeper where there is none; a second program attaches."""
+    first = Program(home, "first", 200, 0.01)
+    second = Program(home, "second", 20)
+    assert (first.kind, second.kind) == ("ListeningKeeper", "KeeperClient")
+    second.end()
+    first.end()
+    check(home, first)
+    check(home, second)
+    assert set(outcomes(home).values()) == {"completed"}
+
+
+def test_nobody_keeps_the_store_any_more(home) -> None:
+    """The keeper is gone for good: after the time-out the program gets a clear error, and what it was told before is there."""
+    script = (
+        "import apostille, sys\n"
+        "from apostille.errors import ApostilleError\n"
+        "from apostille import wiring\n"
+        f"client = wiring.connect_keeper(wiring.store_folder({str(home.store)!r}), holder='a', held_by='agent', patience_seconds=2)\n"
+        "run = client.open_run(agent='a')\n"
+        "first = run.output(b'x', b'x', profile='opaque', media_type='text/plain').committed(20)\n"
+        "print(first.index, flush=True)\n"
+        "sys.stdin.readline()\n"
+        "try:\n"
+        "    run.output(b'y', b'y', profile='opaque', media_type='text/plain').committed(30)\n"
+        "except ApostilleError as error:\n"
+        "    print(error.code, flush=True)\n"
+        "try:\n"
+        "    run.output(b'z', b'z', profile='opaque', media_type='text/plain')\n"
+        "except ApostilleError as error:\n"
+        "    print(error.code, flush=True)\n"
+        "client.close()\n"
+    )
+    with started(home) as keeper:
+        process = subprocess.Popen(
+            [sys.executable, "-c", script], env=home.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        index = int(process.stdout.readline())
+        keeper.kill()
+        keeper.wait(30)
+        out, _ = process.communicate("\n", timeout=60)
+    assert out.split() == ["storage-unavailable", "unavailable"]
+    home.ok("attest", "answer.txt")
+    assert home.run("--json", "show").json
+    assert index > 0
+    assert "crash" in outcomes(home).values()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_an_agent_of_another_user_is_recorded_as_such(home, tmp_path) -> None:
+    """It reaches the socket and nothing else: not the store, not a key. Its runs say ``isolation: uid``, and the verdict shows it."""
+    socket = Path("/tmp") / f"apostille-test-{os.getpid()}" / "keeper.sock"
+    socket.parent.mkdir(mode=0o755)
+    config = home.store / "apostille.toml"
+    config.write_text(config.read_text() + f'\n[keeper]\nsocket = "{socket}"\nmode = "0660"\nallow_uids = [65534]\n')
+    script = (
+        "import os, sys, apostille, apostille.faces.sdk, apostille.faces.keeper_api\n"
+        "os.setgroups([]); os.setuid(int(sys.argv[3]))\n"
+        "from apostille.errors import ApostilleError\n"
+        "try:\n"
+        "    open(sys.argv[4] + '/keys/keeper.pem')\n"
+        "except PermissionError:\n"
+        "    print('denied', flush=True)\n"
+        "try:\n"
+        "    with apostille.open(socket=sys.argv[1], origin=sys.argv[2]) as store, store.run(agent='other') as run:\n"
+        "        said = run.output('from another user')\n"
+        "        print(run.id, flush=True)\n"
+        "        said.published(10)\n"
+        "except ApostilleError as error:\n"
+        "    print(error.code, flush=True)\n"
+    )
+    origin = home.ok("--json", "log", "info").json["origin"]
+
+    def other(uid: int) -> list[str]:
+        words = [sys.executable, "-c", script, str(socket), origin, str(uid), str(home.store)]
+        done = subprocess.run(words, env=home.env, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+        assert done.stderr == ""
+        return done.stdout.split()
+
+    try:
+        with started(home):
+            denied, run = other(65534)
+            assert denied == "denied"
+            assert other(65533) == ["denied", "untrusted"], "the list of users does not name it"
+            time.sleep(1.5)  # run-close is published within a second
+            result = home.run("--json", "verify", run).clear()
+            assert result.code == 0
+            (shown,) = [one for one in result.json["audit"]["runs"] if one["run"] == run]
+            assert shown["isolation"] == "uid"
+            assert "isolation: uid" in home.ok("verify", run).text
+    finally:
+        socket.parent.rmdir()
