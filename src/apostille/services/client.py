@@ -17,11 +17,11 @@ from apostille.core import frames, keys, predicates, strict
 from apostille.core.digest import sha256
 from apostille.core.frames import Frame
 from apostille.errors import ApostilleError, ConflictError, MalformedError, NotFoundError, OutcomeUnknownError, UnavailableError
-from apostille.ports import Clock, PendingEntry, Random, Reader, SignedCheckpoint
+from apostille.ports import Clock, PendingEntry, Random, Reader, SignedCheckpoint, UnsignedEntry
 from apostille.services.attester import Attester, utc_ms
 from apostille.services.conversation import PATIENCE_SECONDS, Conversation, Link, Question
 from apostille.services.runs import Run
-from apostille.services.window import ClientTicket
+from apostille.services.sequencer import Ticket
 
 READY_SECONDS = 5.0
 PROBE_SECONDS = 2.0
@@ -153,8 +153,8 @@ class KeeperClient:
             head=(newest.size, newest.root_hash) if newest else None,
         )
 
-    def submit(self, entry: PendingEntry) -> ClientTicket:
-        """Queue a signed statement.
+    def submit(self, entry: PendingEntry | UnsignedEntry) -> Ticket:
+        """Queue a statement; see ``Conversation.submit``.
 
         Raises:
             BackPressureError: Too much is under way.

@@ -23,8 +23,9 @@ from apostille.errors import (
     UnsupportedVersionError,
     UntrustedError,
 )
-from apostille.ports import Clock, PendingEntry
-from apostille.services.window import Batch, ClientTicket, Window
+from apostille.ports import Clock, PendingEntry, UnsignedEntry
+from apostille.services.sequencer import Ticket
+from apostille.services.window import SentBatch, Window
 
 PATIENCE_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS = 0.02
@@ -130,8 +131,8 @@ class Conversation:
         self._thread = threading.Thread(target=self._work, name="apostille-client", daemon=True)
         self._thread.start()
 
-    def submit(self, entry: PendingEntry) -> ClientTicket:
-        """Queue a signed statement.
+    def submit(self, entry: PendingEntry | UnsignedEntry) -> Ticket:
+        """Queue a statement. One that nobody has signed by the time that it is sent is signed then.
 
         Raises:
             BackPressureError: Too much is under way.
@@ -268,6 +269,11 @@ class Conversation:
                 with self._changed:
                     self._changed.wait_for(lambda: self._is_closing, pause)
                 pause = min(2 * pause, _LAST_PAUSE_SECONDS)
+            except Exception as error:  # noqa: BLE001 - the thread's end: nobody may be left waiting
+                with self._changed:
+                    self._is_closing = True
+                self._give_up(StorageUnavailableError(f"internal fault of the keeper's client: {type(error).__name__}"))
+                return
         self._give_up(StorageUnavailableError("the connection to the keeper was closed"))
 
     def _shake_hands(self, link: Link, challenge: bytes) -> None:
@@ -334,7 +340,8 @@ class Conversation:
             if not self._window.has_waiting:
                 return frames.AskHead(number)  # the question was given up; any frame will do
             batch = self._window.take(number)
-        return frames.Append(number, tuple([_handed(entry) for entry in batch.entries]))
+            tickets = list(batch.tickets)
+        return frames.Append(number, tuple([ticket.record() for ticket in tickets]))
 
     def _listen(self, link: Link) -> None:
         try:
@@ -354,7 +361,7 @@ class Conversation:
                 self._changed.notify_all()
             if batch is not None:
                 refused = {refusal.place: frames.error_of(refusal.code, refusal.message) for refusal in frame.refusals}
-                batch.finish([refused.get(place, index) for place, index in enumerate(frame.indexes)])
+                batch.answer([refused.get(place, index) for place, index in enumerate(frame.indexes)])
             return
         if isinstance(frame, frames.Welcome):
             self._let_in(frame)
@@ -383,14 +390,14 @@ class Conversation:
             calls, self._calls = list(self._calls.values()), {}
             self._unsent_calls = []
             for batch in lost:
-                self._broken.update(entry.run for entry in batch.entries if entry.run is not None)
+                self._broken |= batch.runs
             self._broken |= self._runs  # their keys are forgotten, and no keeper waits for them as long
             self._runs.clear()
             self._waiting_since = self._clock.monotonic()
             self._changed.notify_all()
         self._client.forget_keys()
         for batch in lost:
-            batch.finish([_lost(batch, error)] * len(batch.entries))
+            batch.answer([_lost(batch, error)] * batch.count)
         for call in calls:
             call.finish(
                 error
@@ -399,11 +406,7 @@ class Conversation:
             )
 
 
-def _lost(batch: Batch, error: ApostilleError) -> ApostilleError:
+def _lost(batch: SentBatch, error: ApostilleError) -> ApostilleError:
     if batch.was_sent:
         return OutcomeUnknownError(f"the keeper was lost before it answered; the statement may be committed: {error}")
     return StorageUnavailableError(f"the keeper could not be reached; nothing was committed: {error}")
-
-
-def _handed(entry: PendingEntry) -> frames.Handed:
-    return frames.Handed(entry.statement, entry.signature, entry.unit, tuple([opening.content for opening in entry.openings]))

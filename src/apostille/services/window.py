@@ -6,14 +6,13 @@ keeper be gone before that, it is sent again, and the keeper recognises what it 
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections import deque
-from collections.abc import Generator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from apostille.errors import ApostilleError, BackPressureError, OutcomeUnknownError, TooLargeError
-from apostille.ports import PendingEntry
+from apostille.core.frames import Handed
+from apostille.errors import ApostilleError, BackPressureError, TooLargeError
+from apostille.ports import PendingEntry, UnsignedEntry
+from apostille.services.sequencer import Batch, Ticket
 
 MAX_ENTRIES = 65_536
 MAX_BYTES = 256 * 2**20
@@ -23,78 +22,29 @@ MAX_ENTRY_BYTES = 60 * 2**20  # its frame has room for it
 _OVERHEAD_BYTES = 128
 
 
-class Batch:
-    """Statements that go to the keeper in one frame."""
+class SentBatch(Batch):
+    """Statements that go to the keeper in one frame, each with an outcome of its own."""
 
-    __slots__ = ("done", "entries", "lock", "outcomes", "size", "waiters", "was_sent")
+    __slots__ = ("count", "outcomes", "runs", "was_sent")
 
     def __init__(self) -> None:
-        self.entries: list[PendingEntry] = []
-        self.size = 0
+        super().__init__()
+        self.count = 0
         self.was_sent = False
+        self.runs: set[bytes] = set()
         self.outcomes: Sequence[int | ApostilleError] = ()
-        self.done = threading.Event()
-        self.lock = threading.Lock()
-        self.waiters: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
 
-    def finish(self, outcomes: Sequence[int | ApostilleError]) -> None:
+    def answer(self, outcomes: Sequence[int | ApostilleError]) -> None:
         """Tell whoever waits: an index or an error for each entry."""
-        with self.lock:
-            self.outcomes = outcomes
-            self.done.set()
-            waiters, self.waiters = self.waiters, {}
-        self.entries = []  # tickets may be kept for as long as a run; contents are not
-        for loop, futures in waiters.items():
-            try:
-                loop.call_soon_threadsafe(_wake, futures)
-            except RuntimeError:  # that loop is closed: nobody waits there any more
-                continue
+        self.outcomes = outcomes
+        self.settle()
 
-
-def _wake(futures: list[asyncio.Future[None]]) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(None)
-
-
-class ClientTicket:
-    """A place in a batch. Wait for it, or await it, to learn the index."""
-
-    __slots__ = ("_batch", "_place")
-
-    def __init__(self, batch: Batch, place: int) -> None:
-        self._batch = batch
-        self._place = place
-
-    def _index(self) -> int:
-        outcome = self._batch.outcomes[self._place]
+    def index(self, place: int) -> int:
+        """Return where the entry at ``place`` is; raise why the keeper has refused it, or that it was given up."""
+        outcome = self.outcomes[place]
         if isinstance(outcome, ApostilleError):
             raise outcome
         return outcome
-
-    def wait(self, timeout_seconds: float | None = None) -> int:
-        """Block until the entry is durable and return its index.
-
-        Raises:
-            ApostilleError: Why the keeper has refused it.
-            StorageUnavailableError: The keeper could not be reached; nothing was sent.
-            OutcomeUnknownError: It may have been committed, or it is not known after ``timeout_seconds``.
-        """
-        if not self._batch.done.wait(timeout_seconds):
-            raise OutcomeUnknownError(f"not committed after {timeout_seconds} s; it still may be")
-        return self._index()
-
-    def __await__(self) -> Generator[Any, None, int]:
-        batch = self._batch
-        if not batch.done.is_set():
-            loop = asyncio.get_running_loop()
-            with batch.lock:
-                future = None if batch.done.is_set() else loop.create_future()
-                if future is not None:
-                    batch.waiters.setdefault(loop, []).append(future)
-            if future is not None:
-                yield from future
-        return self._index()
 
 
 class Window:
@@ -103,8 +53,8 @@ class Window:
     def __init__(self, *, max_entries: int = MAX_ENTRIES, max_bytes: int = MAX_BYTES) -> None:
         self._max_entries = max_entries
         self._max_bytes = max_bytes
-        self._waiting: deque[Batch] = deque()
-        self._sent: dict[int, Batch] = {}
+        self._waiting: deque[SentBatch] = deque()
+        self._sent: dict[int, SentBatch] = {}
         self._entries = 0
         self._bytes = 0
 
@@ -118,14 +68,14 @@ class Window:
         """Whether something is to be sent."""
         return bool(self._waiting)
 
-    def add(self, entry: PendingEntry) -> ClientTicket:
+    def add(self, entry: PendingEntry | UnsignedEntry) -> Ticket:
         """Take an entry in.
 
         Raises:
             TooLargeError: No frame has room for it.
             BackPressureError: Too much is under way.
         """
-        size = len(entry.statement) + sum(len(opening.content) for opening in entry.openings) + _OVERHEAD_BYTES
+        size = entry.size + _OVERHEAD_BYTES
         if size > MAX_ENTRY_BYTES:
             raise TooLargeError(f"a statement with openings of {size:,} bytes", limit=MAX_ENTRY_BYTES, spec="keeper frame")
         if self._entries >= self._max_entries or (self._entries and self._bytes + size > self._max_bytes):
@@ -133,23 +83,27 @@ class Window:
                 f"{self._entries:,} statements of {self._bytes:,} bytes wait for the keeper", retry_after_seconds=1
             )
         batch = self._waiting[-1] if self._waiting else None
-        if batch is None or batch.was_sent or len(batch.entries) >= _BATCH_ENTRIES or batch.size + size > _BATCH_BYTES:
-            batch = Batch()
+        if batch is None or batch.was_sent or batch.count >= _BATCH_ENTRIES or batch.size + size > _BATCH_BYTES:
+            batch = SentBatch()
             self._waiting.append(batch)
-        batch.entries.append(entry)
+        ticket = Ticket(batch, batch.count, entry, _handed)
+        batch.tickets.append(ticket)
+        batch.count += 1
         batch.size += size
+        if entry.run is not None:
+            batch.runs.add(entry.run)
         self._entries += 1
         self._bytes += size
-        return ClientTicket(batch, len(batch.entries) - 1)
+        return ticket
 
-    def take(self, request: int) -> Batch:
+    def take(self, request: int) -> SentBatch:
         """Return the next batch to send, as request ``request``."""
         batch = self._waiting.popleft()
         batch.was_sent = True
         self._sent[request] = batch
         return batch
 
-    def answered(self, request: int) -> Batch | None:
+    def answered(self, request: int) -> SentBatch | None:
         """Return the batch that an answer is for, and let go of it."""
         batch = self._sent.pop(request, None)
         if batch is not None:
@@ -161,7 +115,7 @@ class Window:
         self._waiting.extendleft(reversed(self._sent.values()))
         self._sent.clear()
 
-    def give_up(self) -> list[Batch]:
+    def give_up(self) -> list[SentBatch]:
         """Return everything that has no answer, and forget it."""
         self.send_again()
         lost = list(self._waiting)
@@ -170,6 +124,10 @@ class Window:
             self._let_go(batch)
         return lost
 
-    def _let_go(self, batch: Batch) -> None:
-        self._entries -= len(batch.entries)
+    def _let_go(self, batch: SentBatch) -> None:
+        self._entries -= batch.count
         self._bytes -= batch.size
+
+
+def _handed(entry: PendingEntry) -> Handed:
+    return Handed(entry.statement, entry.signature, entry.unit, tuple([opening.content for opening in entry.openings]))

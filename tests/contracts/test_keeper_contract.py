@@ -65,7 +65,11 @@ def test_receipts(keeper) -> None:
     run = keeper.open_run(agent="a")
     said = output(run).committed(10)
     keeper.wait_published(said.index, 10)
-    for state, receipt in (keeper.receipt(said.receipt_id), keeper.receipt_at(said.index), keeper.receipt_at(said.index, since=2)):
+    for state, receipt in (
+        keeper.receipt(said.receipt_id),
+        keeper.receipt_at(said.index),
+        keeper.receipt_at(said.index, since=2),
+    ):
         assert state == "published"
         verified = verify_receipt(receipt, wiring.load_policy(), artifact=SAID)
         assert verified.index == said.index
