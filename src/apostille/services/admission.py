@@ -1,8 +1,9 @@
 """Admission: what a client may hand in to a keeper. A keeper signs heads over what is committed, so nothing gets in unchecked.
 
 Each statement is read strictly, its signature verified, its openings hashed; its signer must be a certified key that this very
-connection has shown to hold, alive now; its type one that a client may say; and its run this client's, to be continued at the one
-place where it stands. The first half needs no lock and is spread over a few threads (verifying lets go of the interpreter).
+connection has shown to hold, alive now; its type one that a client may say; its agent the one that an agent's key is certified
+for; and its run this client's, to be continued at the one place where it stands. All but the last needs no lock and is spread over
+a few threads (verifying lets go of the interpreter).
 
 Handing in the same statement again gives the index that it has: a client may resend what it has no answer for, and nothing is
 doubled. Another statement in the same place of a run is refused.
@@ -14,6 +15,7 @@ Spec: ``gateway.md`` section 1; ``formats.md`` sections 3.2, 3.5.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -24,9 +26,10 @@ from typing import TypeAlias
 from apostille.core import dsse, keychain, predicates
 from apostille.core.digest import sha256
 from apostille.core.frames import Enrol, Handed, hello_message
+from apostille.core.opening import split_opening
 from apostille.core.signatures import key_details, verify_statement_signature
 from apostille.core.statement import Statement, parse_statement
-from apostille.core.strict import base64_bytes
+from apostille.core.strict import base64_bytes, canonical_json_value
 from apostille.errors import (
     ApostilleError,
     BackPressureError,
@@ -53,6 +56,7 @@ MAX_LATE_MS = 5 * 60_000  # how long after its end a key's last statements may c
 MAX_KEYS = 256  # of one connection
 _RECENT = 65_536
 _FEW = 8
+_SHORT = 1024
 _NONE = frozenset({"none"})
 _BY_SUPERVISOR = frozenset({"none", "uid", "landlock", "netns"})
 Outcome: TypeAlias = Ticket | int | ApostilleError
@@ -65,10 +69,12 @@ class ClientKey:
     Attributes:
         spki: The key.
         certificate: What the log says of it.
+        holder: Whom its certificate names: the only agent that an agent's key may speak as.
     """
 
     spki: bytes
     certificate: keychain.Certificate
+    holder: str
 
 
 @dataclass(slots=True, eq=False)
@@ -167,7 +173,7 @@ class Admission:
             raise UntrustedError("this key is not certified for a client")
         if utc_ms(certificate.not_after) + MAX_LATE_MS < self._clock.now_ms():
             raise UntrustedError(f"the key's certificate ended at {certificate.not_after}")
-        self._add_key(session, ClientKey(spki, certificate))
+        self._add_key(session, self._client_key(spki, certificate))
         return Granted(certificate.not_before, certificate.not_after)
 
     def enrol(self, session: Session, asked: Enrol, challenge: bytes) -> Granted:
@@ -195,7 +201,7 @@ class Admission:
                 raise ConflictError("the key is certified already")
             if asked.replaces is not None:
                 replaced = session.keys.get(asked.replaces)
-                if replaced is None or replaced.certificate.held_by != asked.held_by:
+                if replaced is None or (replaced.certificate.held_by, replaced.holder) != (asked.held_by, asked.holder):
                     raise UntrustedError("only who holds a key may have it replaced, and for the same")
             if len(session.keys) >= MAX_KEYS:
                 raise BackPressureError(f"{MAX_KEYS} keys on one connection are enough")
@@ -209,7 +215,7 @@ class Admission:
     def enrolled(self, session: Session, spki: bytes, ticket: Ticket) -> None:
         """Wait until a key's certificate is durable, and let the key in; raises what kept it from being so."""
         ticket.wait()
-        self._add_key(session, ClientKey(spki, self._certificate(spki)))
+        self._add_key(session, self._client_key(spki, self._certificate(spki)))
 
     def _prove(self, spki: bytes, signature: bytes, challenge: bytes) -> None:
         key_details(spki)
@@ -217,6 +223,9 @@ class Admission:
             verify_statement_signature(spki, signature, hello_message(self._keeper.origin, challenge), what="hello")
         except ApostilleError as error:
             raise UntrustedError("the peer has not shown that it holds this key") from error
+
+    def _client_key(self, spki: bytes, certificate: keychain.Certificate) -> ClientKey:
+        return ClientKey(spki, certificate, self._keeper.holder(self._reader.record(certificate.index)))
 
     def _add_key(self, session: Session, key: ClientKey) -> None:
         with self._lock:
@@ -309,12 +318,15 @@ class Admission:
         self._check_kind(session, said, key)
         if handed.unit == KEYS_UNIT:
             raise UntrustedError("this erasure unit is the log's own")
+        openings = _openings(said, handed.openings)
+        if key.certificate.held_by == "agent":
+            _check_agent(openings, key.holder)
         entry = PendingEntry(
             handed.statement,
             sha256(message),
             handed.signature,
             key.spki,
-            _openings(said, handed.openings),
+            openings,
             handed.unit,
             bytes.fromhex(said.predicate["nonce"]),
             bytes.fromhex(said.predicate["run"]) if "seq" in said.predicate else None,
@@ -405,3 +417,24 @@ def _openings(said: Statement, contents: Sequence[bytes]) -> tuple[OpeningText, 
             raise DigestMismatchError(f"the opening {name!r} has not the digest that the statement names")
         found.append(OpeningText(name, digest, content))
     return tuple(found)
+
+
+def _check_agent(openings: Sequence[OpeningText], holder: str) -> None:
+    for opening in openings:
+        if opening.name == "attributes":
+            agent = _agent(split_opening(opening.content)[1])
+            if agent not in {None, holder}:
+                raise UntrustedError(f"the key is certified for {holder[:64]!r}, and for no other agent")
+
+
+def _agent(attributes: bytes) -> object:
+    # A run says the same of itself again and again.
+    return _read_agent(attributes) if len(attributes) <= _SHORT else _read_agent.__wrapped__(attributes)
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_agent(attributes: bytes) -> object:
+    said = canonical_json_value(attributes, spec="attributes")
+    if not isinstance(said, dict) or not isinstance(said.get("agent", ""), str):
+        raise MalformedError("not attributes", spec="attributes")
+    return said.get("agent")

@@ -24,7 +24,18 @@ from apostille.errors import (
     UnavailableError,
     VerificationError,
 )
-from apostille.ports import Clock, HeadMemory, PendingEntry, Random, SignedCheckpoint, Store, TileSink, UnsignedEntry, Vault
+from apostille.ports import (
+    Clock,
+    HeadMemory,
+    PendingEntry,
+    Random,
+    Record,
+    SignedCheckpoint,
+    Store,
+    TileSink,
+    UnsignedEntry,
+    Vault,
+)
 from apostille.services import publisher as pub
 from apostille.services.attester import Attester, Draft, utc_ms, utc_text
 from apostille.services.binding import bind
@@ -34,7 +45,7 @@ from apostille.services.receipts import build_bundle, build_pending, build_recei
 from apostille.services.recovery import close_runs, crash_close
 from apostille.services.runs import Run
 from apostille.services.sequencer import Sequencer, Ticket
-from apostille.services.vault import KEYS_UNIT, Sealer
+from apostille.services.vault import KEYS_UNIT, Sealer, read_attributes
 
 STATEMENT_KEY_LIFE_MS = 24 * 3600 * 1000
 MAX_MERGE_DELAY_SECONDS = 60
@@ -258,6 +269,10 @@ class Keeper:
         digest = sha256(spki)
         draft = Draft(predicates.KEY, fields, {"holder": holder}, digests=(("spki", digest),))
         return now, end, self.submit(self._by_keeper.attest(draft, unit=KEYS_UNIT, certifies=digest))
+
+    def holder(self, record: Record) -> str:
+        """Return whom a key statement names as the holder of its key; empty where that can't be read (any more)."""
+        return str(read_attributes(self._parts.vault, record).get("holder", ""))
 
     def open_run(
         self,

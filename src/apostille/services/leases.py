@@ -8,11 +8,11 @@ and the outcome ``crash``: a declared abort, not a hole.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 from apostille.core.digest import SIZE, sha256
-from apostille.errors import ApostilleError, ConflictError, NotFoundError, RollbackError, UntrustedError
+from apostille.errors import ApostilleError, ConflictError, NotFoundError, RollbackError, UnavailableError, UntrustedError
 from apostille.ports import Clock, Reader
 from apostille.services.auditor import bind
 from apostille.services.keeper import Keeper
@@ -20,6 +20,7 @@ from apostille.services.ownership import is_close
 from apostille.services.sequencer import Ticket
 
 GRACE_SECONDS = 3.0
+MAX_OPEN_RUNS = 4096  # of one connection
 _CLOSED_KEPT = 65_536
 _AT_ONCE = 256
 
@@ -69,6 +70,7 @@ class Leases:
         self._lock = lock
         self._open: dict[bytes, Lease] = {}
         self._closed: OrderedDict[bytes, Lease] = OrderedDict()
+        self._held: Counter[object] = Counter()
         now = clock.monotonic()
         for run, first, last in reader.open_runs():
             lease = self._read(run, first, last)
@@ -88,7 +90,10 @@ class Leases:
 
         Raises:
             ConflictError: There is one with this id.
+            UnavailableError: The connection has enough open runs.
         """
+        if self._held[holder] >= MAX_OPEN_RUNS:
+            raise UnavailableError(f"{MAX_OPEN_RUNS:,} runs are open on this connection; close some")
         try:
             self.find(run)
         except NotFoundError:
@@ -120,6 +125,7 @@ class Leases:
             raise ConflictError("the run is closed")
         if lease.holder not in {None, holder}:
             raise ConflictError("another connection is writing this run")
+        self._held[holder] += lease.holder is None
         lease.holder = holder
         self._open[lease.run] = lease
 
@@ -127,10 +133,12 @@ class Leases:
         """Take note of a statement that was passed on."""
         if lease.first is None:
             lease.first = ticket
+            self._held[lease.holder] += 1
         lease.seq += 1
         lease.previous = digest
         lease.is_closed = is_last
         if is_last:
+            self._held[lease.holder] -= 1
             self._open.pop(lease.run, None)
             self._closed[lease.run] = lease
             if len(self._closed) > _CLOSED_KEPT:
@@ -142,6 +150,7 @@ class Leases:
         """Let go of all that a connection held."""
         with self._lock:
             now = self._clock.monotonic()
+            self._held.pop(holder, None)
             for lease in self._open.values():
                 if lease.holder is holder:
                     lease.holder, lease.lost_at = None, now

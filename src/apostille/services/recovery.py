@@ -12,15 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from apostille.core import predicates, strict
-from apostille.core.opening import split_opening
-from apostille.core.statement import parse_statement
+from apostille.core import predicates
 from apostille.errors import ApostilleError, RollbackError
 from apostille.ports import PendingEntry, Reader, Vault
 from apostille.services.attester import Attester, Draft
 from apostille.services.binding import bind
 from apostille.services.sequencer import Ticket
-from apostille.services.vault import open_record
+from apostille.services.vault import read_attributes
 
 REASON = "its process ended without closing it"
 _UNKNOWN = "unknown"
@@ -65,12 +63,8 @@ def crash_close(
 def _who(reader: Reader, vault: Vault, first: int) -> dict[str, str]:
     """Return agent and principal as run-open has them. What can't be read any more is no reason to leave a run open."""
     try:
-        record = reader.record(first)
-        openings = open_record(vault, record, dict(parse_statement(record.statement).subjects)) or {}
-        said = strict.canonical_json_value(split_opening(openings["attributes"])[1], spec="attributes")
-    except (ApostilleError, KeyError):
-        return {"agent": _UNKNOWN}
-    if not isinstance(said, dict):
-        return {"agent": _UNKNOWN}
+        said = read_attributes(vault, reader.record(first))
+    except ApostilleError:
+        said = {}
     known = {name: said[name] for name in ("agent", "on_behalf_of") if isinstance(said.get(name), str)}
     return {"agent": _UNKNOWN, **known}

@@ -23,8 +23,10 @@ from apostille.errors import (
     NotFoundError,
     PolicyError,
     StorageUnavailableError,
+    UnavailableError,
     UntrustedError,
 )
+from apostille.services import leases
 from apostille.services.admission import MAX_CLOCK_AHEAD_MS, MAX_LATE_MS, Admission, Session
 from apostille.services.attester import Attester, Draft, utc_ms, utc_text
 from apostille.services.genesis import certify_erasure
@@ -81,7 +83,7 @@ class Client:
         return (key or self.key).sign(frames.hello_message(self.here.keeper.origin, challenge))
 
     def enrol(self, *, held_by: str = "agent", token: bytes | None = None, replaces: bytes | None = None, **more):
-        asked = frames.Enrol(1, self.key.spki, self.proof(), f"agent {self.label}", held_by, token, replaces)
+        asked = frames.Enrol(1, self.key.spki, self.proof(), "a", held_by, token, replaces)
         asked = replace(asked, **more)
         granted = self.here.admission.enrol(self.session, asked, CHALLENGE)
         self.here.admission.enrolled(self.session, asked.spki, granted.ticket)
@@ -98,12 +100,23 @@ class Client:
     def attester(self) -> Attester:
         return Attester(self.key, self.here.world.clock, self.random)
 
-    def say(self, kind: str, chain: bytes | None, seq: int = 0, previous: str = ZERO_HEX, *, unit=None, contents=(), **fields):
+    def say(
+        self,
+        kind: str,
+        chain: bytes | None,
+        seq: int = 0,
+        previous: str = ZERO_HEX,
+        *,
+        unit=None,
+        contents=(),
+        agent="a",
+        **fields,
+    ):
         """Sign a statement; returns what is handed in, and its digest."""
         run = chain
         if run is not None:
             fields |= {"run": run.hex(), "seq": seq, "previous": previous}
-        draft = Draft(kind, fields, {"agent": "a"}, contents)
+        draft = Draft(kind, fields, {"agent": agent}, contents)
         entry = self.attester.attest(draft, unit=unit or run or b"u" * 16, run=run)
         handed = frames.Handed(entry.statement, entry.signature, entry.unit, tuple(o.content for o in entry.openings))
         return handed, entry.pae_digest.hex()
@@ -268,6 +281,8 @@ def test_only_the_holder_of_a_key_has_it_replaced(here, client) -> None:
     client.key = keys.StatementKey.from_seed(b"m" * 48)
     with pytest.raises(UntrustedError):
         client.enrol(replaces=next(iter(client.session.keys)), held_by="gateway")
+    with pytest.raises(UntrustedError):
+        client.enrol(replaces=next(iter(client.session.keys)), holder="another")
 
 
 # --- what it says
@@ -407,6 +422,28 @@ def test_a_supervisor_says_what_it_has_made(here) -> None:
 # --- whose run, and which place in it
 
 
+def test_an_agents_key_speaks_as_the_agent_that_it_is_certified_for(here, client) -> None:
+    client.refused(client.output(None, agent="another")[0], UntrustedError, "certified for 'a', and for no other agent")
+    client.takes(client.output(None)[0])
+    client.hello()
+    client.refused(client.output(None, agent="another")[0], UntrustedError, "certified for 'a'")  # as its certificate says
+    gateway = here.client("g", held_by="gateway")
+    gateway.takes(gateway.output(None, agent="another")[0])  # it speaks for the agents behind it
+
+
+@pytest.mark.parametrize("attributes", [b"[]", b'{"agent":1}', b'{"agent": "a"}', b'{"agent":"a","agent":"a"}', b"\xff"])
+def test_attributes_that_no_reader_takes(client, attributes) -> None:
+    """Whoever reads them later must not see another agent than the keeper saw."""
+    handed, _ = client.output(None)
+    said = parse_statement(handed.statement)
+    openings = (*handed.openings[:2], b"s" * 32 + attributes)
+    subjects = {**said.subjects, "attributes": sha256(openings[2])}
+    statement = format_statement(said.type, said.predicate, list(subjects.items()))
+    client.refused(
+        replace(handed, statement=statement, signature=client.key.sign(dsse.pae(statement)), openings=openings), MalformedError
+    )
+
+
 def test_a_run_is_continued_at_its_one_place(client) -> None:
     a = opened(client)
     client.refused(client.output(RUN, 2, a)[0], ConflictError, "goes on at 1")
@@ -463,6 +500,25 @@ def test_one_writer_at_a_time(here, client) -> None:
     here.admission.drop(first)
     assert here.admission.lease(second, RUN) == (1, bytes.fromhex(a))
     client.takes(client.output(RUN, 1, a)[0])
+
+
+def test_a_connection_has_so_many_open_runs(here, client, monkeypatch) -> None:
+    """Each open run is something that the keeper remembers, and closes when the client is gone."""
+    monkeypatch.setattr(leases, "MAX_OPEN_RUNS", 2)
+    runs = [bytes([number]) * 16 for number in range(1, 5)]
+    opened = [client.open(run) for run in runs]
+    client.takes(*[handed for handed, _ in opened[:2]])
+    client.refused(opened[2][0], UnavailableError, "2 runs are open")
+    client.takes(client.close(runs[0], 1, opened[0][1])[0])
+    client.takes(opened[2][0])
+    other = here.client("b")
+    other.takes(other.open(runs[3])[0])  # another connection's are its own
+    # On the next connection it counts what it takes up again.
+    here.admission.drop(client.session)
+    client.hello()
+    for run in runs[1:3]:
+        here.admission.lease(client.session, run)
+    client.refused(client.open(b"n" * 16)[0], UnavailableError)
 
 
 def test_a_run_that_there_is_not(here, client) -> None:
