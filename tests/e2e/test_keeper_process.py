@@ -31,8 +31,11 @@ def started(home, *words):
         if process.poll() is None:
             process.terminate()
         process.wait(30)
+        said = process.stderr.read()
         process.stdout.close()
         process.stderr.close()
+    assert b"internal fault" not in said
+    assert b"Traceback" not in said
 
 
 class Program:
@@ -120,6 +123,35 @@ def test_interrupted(home) -> None:
         keeper.send_signal(signal.SIGINT)
         assert keeper.wait(30) == 0
         assert b"Traceback" not in keeper.stderr.read()
+
+
+@pytest.mark.parametrize("method", ["key", "row"])
+def test_erased_beside_a_keeper_at_work(home, method) -> None:
+    """The statement goes to the keeper by its socket; it commits, publishes and destroys. A program that is writing goes on."""
+    run = home.ok("--json", "show").json[0]["run"]
+    with started(home):
+        program = Program(home, "a", 100, 0.01)
+        program.wait_for("said")
+        refused = home.run("--json", "erase", "--run", program.run, "--yes").clear()
+        assert (refused.code, refused.json["code"]) == (2, "not-found")  # it is not closed
+        result = home.ok("--json", "erase", "--run", run, "--method", method, "--reason", "asked", "--yes").json
+        assert result["state"] == "erased"
+        assert (result["keys_destroyed"] > 0, result["openings_destroyed"] > 0) == (method == "key", method == "row")
+        again = home.ok("--json", "erase", "--run", run, "--method", method, "--yes").json
+        assert (again["statements"], again["keys_destroyed"], again["openings_destroyed"]) == ([], 0, 0)
+        later = home.ok("--json", "erase", "--index", str(program.said[0][1]), "--effective-at", "2036-01-01", "--yes").json
+        assert later["state"] == "scheduled"
+        assert home.run("verify", run).clear().code == 5
+        program.end()
+    check(home, program)
+    assert home.run("verify", run).clear().code == 5
+
+
+def test_an_erasure_key_that_the_keeper_does_not_take(home) -> None:
+    with started(home):
+        result = home.run("--json", "erase", "--index", "5", "--erasure-key", ".apostille/keys/keeper.pem", "--yes").clear()
+        assert (result.code, result.json["code"]) == (78, "configuration")
+        assert home.run("verify").clear().code == 0
 
 
 def test_a_second_keeper_is_refused_and_the_first_goes_on(home) -> None:

@@ -22,8 +22,8 @@
 | 15 | ``Failed`` | keeper | code and message of an error of ``apostille.errors`` |
 | 16 | reserved | | ``JOURNAL``, for segmented streams |
 
-Strings and bytes carry their length (u16be, or u32be where they may be long); O = u8 0, or u8 1 and the value; lists carry u32be.
-One spelling each, nothing behind the last field: what parses is written back to the same bytes.
+Numbers are 2**63 - 1 at most. Strings and bytes carry their length (u16be, or u32be where they may be long); O = u8 0, or u8 1
+and the value; lists carry u32be. One spelling each, nothing behind the last field: what parses is written back to the same bytes.
 
 Spec: ``gateway.md`` section 1.
 """
@@ -36,6 +36,7 @@ from dataclasses import dataclass, fields
 from typing import Any, NoReturn, TypeAlias
 
 from apostille import errors
+from apostille.core.strict import MAX_UINT63
 from apostille.errors import ApostilleError, MalformedError, TooLargeError
 
 VERSION = 1
@@ -274,6 +275,18 @@ def _integer(kind: struct.Struct) -> _Codec:
     return write, lambda reader: reader.number(kind)
 
 
+def _count() -> _Codec:
+    """A number of our formats: at most 2**63 - 1."""
+    write_number, read_number = _integer(_U64)
+
+    def bounded(value: int) -> int:
+        if value > MAX_UINT63:
+            _malformed("a number over 2**63 - 1")
+        return value
+
+    return lambda value: write_number(bounded(value)), lambda reader: bounded(read_number(reader))
+
+
 def _sized(kind: struct.Struct) -> _Codec:
     write_length, _ = _integer(kind)
     return lambda value: write_length(len(value)) + value, lambda reader: reader.take(reader.number(kind))
@@ -351,20 +364,21 @@ def _handed() -> _Codec:
     return write, read
 
 
-_u8, _u64, _short, _long, _words = _integer(struct.Struct("B")), _integer(_U64), _sized(_U16), _sized(_U32), _text()
+_u8, _u63, _u64 = _integer(struct.Struct("B")), _count(), _integer(_U64)
+_short, _long, _words = _sized(_U16), _sized(_U32), _text()
 _SHAPES: dict[type[Any], tuple[int, tuple[_Codec, ...]]] = {
     Challenge: (1, (_u8, _fixed(CHALLENGE_BYTES))),
     Hello: (2, (_short, _short)),
     Enrol: (3, (_short, _short, _words, _words, _optional(_fixed(TOKEN_BYTES)), _optional(_fixed(32)))),
     Welcome: (4, (_words, _words, _words)),
     Lease: (5, (_fixed(16),)),
-    Leased: (6, (_u64, _fixed(32))),
+    Leased: (6, (_u63, _fixed(32))),
     Append: (7, (_list(_handed(), 26),)),
     Appended: (8, (_list(_u64, 8), _list(_record(Refusal, _integer(_U32), _words, _words), 8))),
-    Wait: (9, (_u64, _u8)),
+    Wait: (9, (_u63, _u8)),
     AskHead: (10, ()),
-    HeadIs: (11, (_u64, _u64, _fixed(32), _long)),
-    AskReceipt: (12, (_optional(_fixed(16)), _u64, _u64)),
+    HeadIs: (11, (_u63, _u63, _fixed(32), _long)),
+    AskReceipt: (12, (_optional(_fixed(16)), _u63, _u63)),
     ReceiptIs: (13, (_words, _long)),
     HandOver: (14, ()),
     Failed: (15, (_words, _words)),

@@ -2,8 +2,8 @@
 
 Each statement is read strictly, its signature verified, its openings hashed; its signer must be a certified key that this very
 connection has shown to hold, alive now; its type one that a client may say; its agent the one that an agent's key is certified
-for; and its run this client's, to be continued at the one place where it stands. All but the last needs no lock and is spread over
-a few threads (verifying lets go of the interpreter).
+for; and its run this client's, to be continued at the one place where it stands. All but the last needs no lock and is spread
+over a few threads (verifying lets go of the interpreter).
 
 Handing in the same statement again gives the index that it has: a client may resend what it has no answer for, and nothing is
 doubled. Another statement in the same place of a run is refused.
@@ -15,8 +15,10 @@ Spec: ``gateway.md`` section 1; ``formats.md`` sections 3.2, 3.5.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +39,7 @@ from apostille.errors import (
     DigestMismatchError,
     MalformedError,
     PolicyError,
+    UnavailableError,
     UntrustedError,
 )
 from apostille.ports import Clock, OpeningText, PendingEntry, Reader
@@ -56,6 +59,8 @@ MAX_LATE_MS = 5 * 60_000  # how long after its end a key's last statements may c
 MAX_KEYS = 256  # of one connection
 _RECENT = 65_536
 _FEW = 8
+_ERASURE_TRIES = 30
+_ERASURE_PAUSE_SECONDS = 1.0
 _SHORT = 1024
 _NONE = frozenset({"none"})
 _BY_SUPERVISOR = frozenset({"none", "uid", "landlock", "netns"})
@@ -316,8 +321,8 @@ class Admission:
         message = dsse.pae(handed.statement)
         verify_statement_signature(key.spki, handed.signature, message)
         self._check_kind(session, said, key)
-        if handed.unit == KEYS_UNIT:
-            raise UntrustedError("this erasure unit is the log's own")
+        if (handed.unit == KEYS_UNIT) != (said.type == predicates.ERASURE):
+            raise UntrustedError("the log's own erasure unit is for erasure statements, and nothing else is for them")
         openings = _openings(said, handed.openings)
         if key.certificate.held_by == "agent":
             _check_agent(openings, key.holder)
@@ -382,11 +387,15 @@ class Admission:
         return ticket
 
     def _complete(self, ticket: Ticket) -> None:
-        try:
+        with contextlib.suppress(ApostilleError):  # the next keeper completes it
             self._keeper.wait_published(ticket.wait(), MAX_MERGE_DELAY_SECONDS)
-            self._keeper.complete_erasures()
-        except ApostilleError:
-            return  # the next keeper completes it
+            for _ in range(_ERASURE_TRIES):
+                try:
+                    self._keeper.complete_erasures()
+                except UnavailableError:  # a reader still holds the old bytes
+                    time.sleep(_ERASURE_PAUSE_SECONDS)
+                else:
+                    return
 
     def _place(self, session: Session, checked: _Checked, run: bytes) -> Lease:
         fields = checked.said.predicate

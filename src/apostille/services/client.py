@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,7 @@ class KeeperClient:
         self._lock = threading.Lock()
         self._keys: dict[tuple[str, str], _Key] = {}
         self._old_keys: list[_Key] = []
+        self._shown: list[keys.StatementKey] = []
         self._enrolling = threading.Lock()
         self._newest: SignedCheckpoint | None = None
         self._isolation = "none"
@@ -162,6 +163,32 @@ class KeeperClient:
             TooLargeError: No frame has room for it.
         """
         return self._talk.submit(entry)
+
+    def erase(self, key: keys.StatementKey, entries: Sequence[PendingEntry]) -> list[int]:
+        """Have erasure statements committed and published; the keeper then destroys what they name, when its time has come.
+
+        Args:
+            key: The erasure key that has signed them.
+            entries: The statements.
+
+        Returns:
+            Their indexes.
+
+        Raises:
+            UntrustedError: The keeper does not take the key.
+            OutcomeUnknownError: Not known to be published. What was committed, the keeper completes.
+        """
+        with self._lock:
+            self._shown.append(key)
+
+        def hello(number: int, challenge: bytes) -> Frame:
+            return frames.Hello(number, key.spki, key.sign(frames.hello_message(self.origin, challenge)))
+
+        self._talk.ask(hello, self._talk.patience_seconds)
+        indexes = [ticket.wait() for ticket in [self.submit(entry) for entry in entries]]
+        if indexes:
+            self.wait_published(indexes[-1], self._talk.patience_seconds)
+        return indexes
 
     def ready(self) -> None:
         """Raise if nothing may be handed in now. It asks the keeper once a second, and waits for an answer the first time only.
@@ -265,7 +292,7 @@ class KeeperClient:
         return _Key(Attester(key, self._clock, self._random, begin), (begin + end) // 2, end)
 
     def _ask(self, build: Callable[[int, bytes], Frame], timeout_seconds: float | None) -> Frame:
-        if not self._keys:
+        if not self._keys and not self._shown:
             self.attester(self._me[0], held_by=self._me[1])
         return self._talk.ask(build, timeout_seconds)
 
@@ -293,6 +320,7 @@ class KeeperClient:
         with self._lock:
             self._old_keys = [key for key in self._old_keys if now < key.ends_at_ms]
             mine = [key.attester.key for key in (*self._keys.values(), *self._old_keys) if now < key.ends_at_ms]
+            mine += self._shown
         return [frames.Hello(0, key.spki, key.sign(message)) for key in mine]
 
     def welcome(self, answer: frames.Welcome) -> None:

@@ -161,6 +161,11 @@ class Keeper:
         return self._parts.key.spki
 
     @property
+    def clock(self) -> Clock:
+        """This machine's clock."""
+        return self._parts.clock
+
+    @property
     def _by_keeper(self) -> Attester:
         return Attester(self._parts.key, self._parts.clock, self._parts.random, self._life_ms[0])
 

@@ -14,6 +14,7 @@ from apostille.errors import ApostilleError, MalformedError, TooLargeError
 
 _u32 = st.integers(0, 2**32 - 1)
 _u64 = st.integers(0, 2**64 - 1)
+_u63 = st.integers(0, 2**63 - 1)
 _text = st.text(max_size=40).filter(lambda text: not any("\ud800" <= c <= "\udfff" for c in text))
 _short = st.binary(max_size=200)
 _handed = st.builds(
@@ -32,13 +33,13 @@ FRAMES = st.one_of(
     st.builds(f.Enrol, _u32, _short, _short, _text, _text, st.none() | _fixed(32), st.none() | _fixed(32)),
     st.builds(f.Welcome, _u32, _text, _text, _text),
     st.builds(f.Lease, _u32, _fixed(16)),
-    st.builds(f.Leased, _u32, _u64, _fixed(32)),
+    st.builds(f.Leased, _u32, _u63, _fixed(32)),
     st.builds(f.Append, _u32, st.lists(_handed, max_size=4).map(tuple)),
     st.builds(f.Appended, _u32, st.lists(_u64, max_size=4).map(tuple), st.lists(_refusal, max_size=3).map(tuple)),
-    st.builds(f.Wait, _u32, _u64, st.integers(0, 255)),
+    st.builds(f.Wait, _u32, _u63, st.integers(0, 255)),
     st.builds(f.AskHead, _u32),
-    st.builds(f.HeadIs, _u32, _u64, _u64, _fixed(32), _short),
-    st.builds(f.AskReceipt, _u32, st.none() | _fixed(16), _u64, _u64),
+    st.builds(f.HeadIs, _u32, _u63, _u63, _fixed(32), _short),
+    st.builds(f.AskReceipt, _u32, st.none() | _fixed(16), _u63, _u63),
     st.builds(f.ReceiptIs, _u32, _text, _short),
     st.builds(f.HandOver, _u32),
     st.builds(f.Failed, _u32, _text, _text),

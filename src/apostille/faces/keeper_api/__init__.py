@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from apostille import wiring
-from apostille.adapters.system import SystemClock
 from apostille.errors import StorageUnavailableError, UnavailableError
 from apostille.faces.keeper_api.connection import Limits
 from apostille.faces.keeper_api.server import KeeperServer
@@ -66,7 +65,7 @@ def become_keeper(
     keeper = wiring.open_keeper_as(ListeningKeeper, folder, has_clients=True)
     try:
         keeper.view = wiring.open_reader(folder)
-        admission = Admission(keeper, keeper.view, SystemClock(), tokens=tokens)
+        admission = Admission(keeper, keeper.view, keeper.clock, tokens=tokens)
         keeper.server = KeeperServer(
             keeper,
             admission,
