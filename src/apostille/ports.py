@@ -245,6 +245,10 @@ class Reader(Protocol):
         """Return the index of the first statement that has this nonce."""
         ...
 
+    def indexes_of_receipts(self, receipt_ids: Sequence[bytes]) -> dict[bytes, int]:
+        """Return what ``index_of_receipt`` does, for as many as there are at once."""
+        ...
+
     def index_of_key(self, spki_digest: bytes) -> int | None:
         """Return the index of the statement that certifies a key."""
         ...

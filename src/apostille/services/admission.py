@@ -2,8 +2,8 @@
 
 Each statement is read strictly, its signature verified, its openings hashed; its signer must be a certified key that this very
 connection has shown to hold, alive now; its type one that a client may say; its agent the one that an agent's key is certified
-for; and its run this client's, to be continued at the one place where it stands. All but the last needs no lock and is spread
-over a few threads (verifying lets go of the interpreter).
+for; and its run this client's, to be continued at the one place where it stands. All but the last needs no lock: connections
+check side by side (verifying lets go of the interpreter).
 
 Handing in the same statement again gives the index that it has: a client may resend what it has no answer for, and nothing is
 doubled. Another statement in the same place of a run is refused.
@@ -20,8 +20,7 @@ import functools
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -58,7 +57,6 @@ MAX_CLOCK_AHEAD_MS = 5_000  # a time further ahead would stop the next keeper, w
 MAX_LATE_MS = 5 * 60_000  # how long after its end a key's last statements may come in
 MAX_KEYS = 256  # of one connection
 _RECENT = 65_536
-_FEW = 8
 _ERASURE_TRIES = 30
 _ERASURE_PAUSE_SECONDS = 1.0
 _SHORT = 1024
@@ -134,7 +132,14 @@ class _Checked:
     entry: PendingEntry
     said: Statement
     signer: bytes
-    index: int | None  # where the very same statement stands already
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """What is late and what is early just now, as UTC text: it sorts as times do."""
+
+    latest: str  # that a statement may bear
+    ended: str  # a key that ended before has ended for good
 
 
 class Admission:
@@ -155,12 +160,7 @@ class Admission:
         self._lock = threading.RLock()
         self._recent: OrderedDict[bytes, tuple[bytes, Ticket | int]] = OrderedDict()
         self._parents: dict[bytes, bytes | None] = {}
-        self._workers = ThreadPoolExecutor(2, thread_name_prefix="apostille-admission")
         self.leases = Leases(keeper, reader, clock, self._lock)
-
-    def close(self) -> None:
-        """Let the threads go."""
-        self._workers.shutdown()
 
     def hello(self, session: Session, spki: bytes, signature: bytes, challenge: bytes) -> Granted:
         """Take the proof that a connection holds a certified key, or the keeper's own.
@@ -279,16 +279,19 @@ class Admission:
             handed: As they came.
             wait: Called when the log has no room for the moment, to try again after it; without it that is a refusal.
         """
-        return [
-            checked if isinstance(checked, ApostilleError) else self._patiently(session, checked, wait)
-            for checked in self._check_all(session, handed)
-        ]
+        now = self._clock.now_ms()
+        times = _Times(utc_text(now + MAX_CLOCK_AHEAD_MS), utc_text(now - MAX_LATE_MS))
+        checked = [self._check(session, one, times) for one in handed]
+        known = self._reader.indexes_of_receipts([one.entry.nonce for one in checked if isinstance(one, _Checked)])
+        return [self._patiently(session, one, known, wait) if isinstance(one, _Checked) else one for one in checked]
 
-    def _patiently(self, session: Session, checked: _Checked, wait: Callable[[], object] | None) -> Outcome:
+    def _patiently(
+        self, session: Session, checked: _Checked, known: Mapping[bytes, int], wait: Callable[[], object] | None
+    ) -> Outcome:
         while True:
             try:
                 with self._lock:
-                    return self._admit(session, checked)
+                    return self._admit(session, checked, known)
             except BackPressureError as error:
                 if wait is None:
                     return error
@@ -296,23 +299,13 @@ class Admission:
                 return error
             wait()
 
-    def _check_all(self, session: Session, handed: Sequence[Handed]) -> list[_Checked | ApostilleError]:
-        def check_some(some: Sequence[Handed]) -> list[_Checked | ApostilleError]:
-            return [self._check(session, one) for one in some]
-
-        if len(handed) < _FEW:
-            return check_some(handed)
-        half = len(handed) // 2
-        rest = self._workers.submit(check_some, handed[half:])
-        return check_some(handed[:half]) + rest.result()
-
-    def _check(self, session: Session, handed: Handed) -> _Checked | ApostilleError:
+    def _check(self, session: Session, handed: Handed, times: _Times) -> _Checked | ApostilleError:
         try:
-            return self._examine(session, handed)
+            return self._examine(session, handed, times)
         except ApostilleError as error:
             return error
 
-    def _examine(self, session: Session, handed: Handed) -> _Checked:
+    def _examine(self, session: Session, handed: Handed, times: _Times) -> _Checked:
         said = parse_statement(handed.statement)
         signer = base64_bytes(said.predicate["key_id"], size=32, spec="statement")
         key = session.keys.get(signer)
@@ -320,7 +313,7 @@ class Admission:
             raise UntrustedError("the statement is signed with a key that this connection has not shown to hold")
         message = dsse.pae(handed.statement)
         verify_statement_signature(key.spki, handed.signature, message)
-        self._check_kind(session, said, key)
+        _check_kind(session, said, key, times)
         if (handed.unit == KEYS_UNIT) != (said.type == predicates.ERASURE):
             raise UntrustedError("the log's own erasure unit is for erasure statements, and nothing else is for them")
         openings = _openings(said, handed.openings)
@@ -336,40 +329,19 @@ class Admission:
             bytes.fromhex(said.predicate["nonce"]),
             bytes.fromhex(said.predicate["run"]) if "seq" in said.predicate else None,
         )
-        return _Checked(entry, said, signer, self._index_of(entry))
+        return _Checked(entry, said, signer)
 
-    def _check_kind(self, session: Session, said: Statement, key: ClientKey) -> None:
-        allowed = {predicates.ERASURE} if key.certificate.usage == "erasure" else CLIENT_TYPES
-        if said.type not in allowed:
-            raise UntrustedError(f"a client's {key.certificate.usage} key may not say {said.type}")
-        keychain.check_signer(said, key.certificate.index + 1, key.certificate)
-        now = self._clock.now_ms()
-        if utc_ms(said.predicate["captured_at"]) > now + MAX_CLOCK_AHEAD_MS:
-            raise PolicyError("the statement's time lies ahead of the keeper's clock")
-        if utc_ms(key.certificate.not_after) + MAX_LATE_MS < now:
-            raise UntrustedError(f"the key's certificate ended at {key.certificate.not_after}")
-        if said.type == predicates.RUN_OPEN and said.predicate["isolation"] not in session.isolations:
-            raise UntrustedError(
-                f"isolation {said.predicate['isolation']} is more than the keeper sees: {', '.join(sorted(session.isolations))}"
-            )
-
-    def _index_of(self, entry: PendingEntry) -> int | None:
-        index = self._reader.index_of_receipt(entry.nonce)
-        if index is None:
-            return None
-        if self._reader.record(index).pae_digest != entry.pae_digest:
-            raise ConflictError("another statement has this nonce")
-        return index
-
-    def _admit(self, session: Session, checked: _Checked) -> Ticket | int:
+    def _admit(self, session: Session, checked: _Checked, known: Mapping[bytes, int]) -> Ticket | int:
         entry, said = checked.entry, checked.said
         recent = self._recent.get(entry.nonce)
         if recent is not None:
             if recent[0] != entry.pae_digest:
                 raise ConflictError("another statement has this nonce")
             return recent[1]
-        if checked.index is not None:
-            return checked.index
+        if entry.nonce in known:
+            if self._reader.record(known[entry.nonce]).pae_digest != entry.pae_digest:
+                raise ConflictError("another statement has this nonce")
+            return known[entry.nonce]
         lease: Lease | None = None
         named = said.predicate.get("run")
         if entry.run is not None:
@@ -426,6 +398,21 @@ def _openings(said: Statement, contents: Sequence[bytes]) -> tuple[OpeningText, 
             raise DigestMismatchError(f"the opening {name!r} has not the digest that the statement names")
         found.append(OpeningText(name, digest, content))
     return tuple(found)
+
+
+def _check_kind(session: Session, said: Statement, key: ClientKey, times: _Times) -> None:
+    allowed = {predicates.ERASURE} if key.certificate.usage == "erasure" else CLIENT_TYPES
+    if said.type not in allowed:
+        raise UntrustedError(f"a client's {key.certificate.usage} key may not say {said.type}")
+    keychain.check_signer(said, key.certificate.index + 1, key.certificate)
+    if said.predicate["captured_at"] > times.latest:
+        raise PolicyError("the statement's time lies ahead of the keeper's clock")
+    if key.certificate.not_after < times.ended:
+        raise UntrustedError(f"the key's certificate ended at {key.certificate.not_after}")
+    if said.type == predicates.RUN_OPEN and said.predicate["isolation"] not in session.isolations:
+        raise UntrustedError(
+            f"isolation {said.predicate['isolation']} is more than the keeper sees: {', '.join(sorted(session.isolations))}"
+        )
 
 
 def _check_agent(openings: Sequence[OpeningText], holder: str) -> None:

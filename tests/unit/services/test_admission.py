@@ -154,7 +154,6 @@ class Client:
 def here():
     made = Here()
     yield made
-    made.admission.close()
     made.keeper.close()
 
 

@@ -124,7 +124,6 @@ class KeeperServer:
             with contextlib.suppress(ApostilleError):  # the next keeper does it
                 for ticket in self.admission.leases.close_lost(0.0):
                     ticket.wait()
-        self.admission.close()
 
     def _accept(self) -> None:
         while True:
