@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.simulators import openai_upstream as upstream
 
 pytest_plugins = ["tests.e2e.cli_kit"]
 
@@ -118,6 +123,51 @@ def test_two_programs_and_a_keeper(home) -> None:
     assert not (home.store / "keeper.sock").exists()
 
 
+def test_two_programs_and_a_gateway_on_one_keeper(home) -> None:
+    """Three processes write one log; the gateway's answers are in it, and the audit finds one sound store."""
+    client_key = home.ok("--json", "serve", "--add-client", "desk").json["key"]
+    with started(home) as keeper, upstream.OpenAIUpstream() as model:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        gateway = home.popen("serve", "--upstream", model.url, "--listen", address, stderr=subprocess.PIPE)
+        programs = [Program(home, name, 40, 0.01) for name in ("a", "b")]
+        try:
+            for number in range(5):
+                model.script(upstream.text(f"answer {number}"))
+                assert f"answer {number}" in ask(f"http://{address}/v1", client_key, gateway)
+            for program in programs:
+                program.end()
+        finally:
+            gateway.terminate()
+            said = gateway.communicate(timeout=30)[1]
+        assert gateway.returncode == 0, said
+        assert keeper.poll() is None, "its clients end, and it does not"
+    for program in programs:
+        check(home, program)
+    own = {program.run for program in programs}
+    others = [one["run"] for one in home.ok("--json", "show").json if one["run"] not in own]
+    items = [item for run in others for item in home.ok("--json", "show", run).json if item["type"] == "output"]
+    assert [number for number, item in enumerate(items) if f"answer {number}" in item["canonical"]] == [0, 1, 2, 3, 4]
+    assert set(outcomes(home).values()) == {"completed"}
+
+
+def ask(url: str, key: str, gateway: subprocess.Popen[bytes]) -> str:
+    """Ask the model through the gateway, as soon as it listens."""
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hello"}]}).encode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(f"{url}/chat/completions", body, headers), timeout=30) as answer:
+                return answer.read().decode()
+        except urllib.error.URLError as error:
+            assert not isinstance(error, urllib.error.HTTPError), error.read()
+            assert gateway.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
 def test_interrupted(home) -> None:
     with started(home) as keeper:
         keeper.send_signal(signal.SIGINT)
@@ -202,15 +252,76 @@ def test_handed_over_under_load(home) -> None:
     check(home, program)
 
 
+def test_a_client_that_was_held_up_while_the_keeper_was_exchanged_goes_on(home) -> None:
+    """It lives, so the new keeper waits for it: its run is not closed at the start of the keeper, nor before its time."""
+    with started(home) as first:
+        program = Program(home, "a", 100, 0.01)
+        program.wait_for("said")
+        program.process.send_signal(signal.SIGSTOP)
+        first.kill()
+        first.wait(30)
+        with started(home):
+            time.sleep(1)
+            program.process.send_signal(signal.SIGCONT)
+            program.end()
+    assert outcomes(home)[program.run] == "completed"
+    check(home, program)
+
+
+def test_back_pressure(home) -> None:
+    """A keeper that stands still takes nothing; the client's memory is bounded, and when it goes on nothing is missing."""
+    script = (
+        "import apostille, sys\n"
+        "from apostille.errors import BackPressureError\n"
+        "from apostille.services import window\n"
+        "window.MAX_ENTRIES = 2000\n"
+        "window.Window.__init__.__kwdefaults__['max_entries'] = 2000\n"
+        "store = apostille.open(sys.argv[1])\n"
+        "run = store._keeper.open_run(agent='a')\n"
+        "said = [run.opened]\n"
+        "said[0].committed(20)\n"
+        "print(run.id, flush=True)\n"
+        "sys.stdin.readline()\n"
+        "try:\n"
+        "    while True:\n"
+        "        said.append(run.output(b'x' * 100, b'x' * 100, profile='opaque', media_type='text/plain'))\n"
+        "except BackPressureError as error:\n"
+        "    print(len(said), error.code, flush=True)\n"
+        "sys.stdin.readline()\n"
+        "indexes = [one.committed(60).index for one in said]\n"
+        "said.append(run.close())\n"
+        "said[-1].committed(20)\n"
+        "print(len(set(indexes)), indexes == sorted(indexes), flush=True)\n"
+        "store.close()\n"
+    )
+    with started(home) as keeper:
+        words = [sys.executable, "-c", script, str(home.store)]
+        process = subprocess.Popen(words, env=home.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        run = process.stdout.readline().strip()
+        keeper.send_signal(signal.SIGSTOP)
+        process.stdin.write("fill\n")
+        process.stdin.flush()
+        count, code = process.stdout.readline().split()
+        keeper.send_signal(signal.SIGCONT)
+        out, _ = process.communicate("go on\n", timeout=120)
+    assert code == "back-pressure"
+    assert int(count) == 2001  # the run-open was answered before
+    assert out.split() == [count, "True"]
+    (shown,) = [one for one in home.ok("--json", "show").json if one["run"] == run]
+    assert (shown["statements"], shown["outcome"]) == (int(count) + 1, "completed")
+
+
 def test_a_program_that_is_killed_has_its_run_closed_as_a_crash(home) -> None:
-    with started(home):
+    with started(home) as keeper:
         program = Program(home, "a", 1000, 0.01)
         program.wait_for("said")
         program.kill()
-        assert home.run("verify", program.run).clear().code == 4
+        time.sleep(1)
+        assert home.run("verify", program.run).clear().code == 4, "not at once: its client might come back"
         deadline = time.monotonic() + 15
         while home.run("verify", program.run).clear().code != 0 and time.monotonic() < deadline:
             time.sleep(0.5)
+        assert keeper.poll() is None
     assert outcomes(home)[program.run] == "crash"
 
 
