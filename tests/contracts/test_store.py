@@ -312,6 +312,7 @@ def test_lookups(store):
     assert store.indexes_of_receipts([]) == {}
     assert store.index_of_key(b"k" * 32) == 0, "the first statement that certifies it"
     assert store.index_of_key(b"l" * 32) is None
+    assert store.key_indexes() == [0, 4]
 
 
 def test_checkpoints(store):

@@ -44,11 +44,12 @@ from apostille.errors import (
 from apostille.ports import Clock, OpeningText, PendingEntry, Reader
 from apostille.services import ownership
 from apostille.services.attester import utc_ms, utc_text
-from apostille.services.auditor import bind
+from apostille.services.binding import bind
 from apostille.services.guard import certificate_of
-from apostille.services.keeper import KEYS_UNIT, MAX_MERGE_DELAY_SECONDS, Keeper
+from apostille.services.keeper import MAX_MERGE_DELAY_SECONDS, STATEMENT_KEY_LIFE_MS, Keeper
 from apostille.services.leases import Lease, Leases
 from apostille.services.sequencer import Ticket
+from apostille.services.vault import KEYS_UNIT
 
 CLIENT_TYPES = frozenset(
     {predicates.OUTPUT, predicates.INPUT, predicates.TOOL_CALL, predicates.RUN_OPEN, predicates.RUN_CLOSE, predicates.GAP}
@@ -160,6 +161,7 @@ class Admission:
         self._lock = threading.RLock()
         self._recent: OrderedDict[bytes, tuple[bytes, Ticket | int]] = OrderedDict()
         self._parents: dict[bytes, bytes | None] = {}
+        self._replaced = _replaced_lately(reader, utc_text(clock.now_ms() - STATEMENT_KEY_LIFE_MS - MAX_LATE_MS))
         self.leases = Leases(keeper, reader, clock, self._lock)
 
     def hello(self, session: Session, spki: bytes, signature: bytes, challenge: bytes) -> Granted:
@@ -208,10 +210,14 @@ class Admission:
                 replaced = session.keys.get(asked.replaces)
                 if replaced is None or (replaced.certificate.held_by, replaced.holder) != (asked.held_by, asked.holder):
                     raise UntrustedError("only who holds a key may have it replaced, and for the same")
+                if asked.replaces in self._replaced:
+                    raise ConflictError("the key was replaced before")
             if len(session.keys) >= MAX_KEYS:
                 raise BackPressureError(f"{MAX_KEYS} keys on one connection are enough")
             old = session.keys[asked.replaces].spki if asked.replaces is not None else None
             begin, end, ticket = self._keeper.certify(asked.spki, asked.holder, held_by=asked.held_by, replaces=old)
+            if asked.replaces is not None:
+                self._replaced.add(asked.replaces)
             if is_by_token and asked.token is not None:
                 self._tokens.remove(sha256(asked.token))
                 session.is_supervisor = True
@@ -384,6 +390,19 @@ class Admission:
         if checked.said.type == predicates.RUN_CLOSE and fields["count"] != lease.seq + 1:
             raise PolicyError(f"the run has {lease.seq + 1} statements, not {fields['count']}")
         return lease
+
+
+def _replaced_lately(reader: Reader, since: str) -> set[bytes]:
+    """Return the keys that have a successor, of those that may still live: a second successor no auditor would accept."""
+    found: set[bytes] = set()
+    for index in reversed(reader.key_indexes()):
+        said = parse_statement(reader.record(index).statement)
+        if said.predicate["captured_at"] < since:
+            break
+        replaced = ownership.replaced_by(said)
+        if replaced is not None:
+            found.add(replaced)
+    return found
 
 
 def _openings(said: Statement, contents: Sequence[bytes]) -> tuple[OpeningText, ...]:

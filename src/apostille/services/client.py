@@ -80,6 +80,7 @@ class KeeperClient:
         self._keys: dict[tuple[str, str], _Key] = {}
         self._old_keys: list[_Key] = []
         self._shown: list[keys.StatementKey] = []
+        self._asked_for: dict[tuple[str, str], keys.StatementKey] = {}
         self._enrolling = threading.Lock()
         self._newest: SignedCheckpoint | None = None
         self._isolation = "none"
@@ -270,7 +271,9 @@ class KeeperClient:
     # -- questions
 
     def _enrol(self, holder: str, held_by: str, old: _Key | None) -> _Key:
-        key = keys.StatementKey.from_seed(self._random.token(keys.P256_SEED_BYTES))
+        # A key whose certificate may be in the log already is asked for again: the one that it replaces has one successor only.
+        key = self._asked_for.get((held_by, holder)) or keys.StatementKey.from_seed(self._random.token(keys.P256_SEED_BYTES))
+        self._asked_for[held_by, holder] = key
         replaces = sha256(old.attester.key.spki) if old is not None and self._clock.now_ms() < old.ends_at_ms else None
 
         def enrol(number: int, challenge: bytes) -> Frame:
@@ -283,10 +286,12 @@ class KeeperClient:
         try:
             answer = self._talk.ask(enrol, self._talk.patience_seconds)
         except ConflictError:  # it was certified, and the answer was lost
+            del self._asked_for[held_by, holder]  # the keeper takes it now, or never
             answer = self._talk.ask(hello, self._talk.patience_seconds)
         if not isinstance(answer, frames.Welcome):
             raise MalformedError("not an answer to this question", spec=frames.SPEC)
         self._token = None
+        self._asked_for.pop((held_by, holder), None)
         self._isolation = answer.isolation
         begin, end = utc_ms(answer.not_before), utc_ms(answer.not_after)
         return _Key(Attester(key, self._clock, self._random, begin), (begin + end) // 2, end)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from apostille.core.digest import SIZE, sha256
 from apostille.errors import ApostilleError, ConflictError, NotFoundError, RollbackError, UnavailableError, UntrustedError
 from apostille.ports import Clock, Reader
-from apostille.services.auditor import bind
+from apostille.services.binding import bind
 from apostille.services.keeper import Keeper
 from apostille.services.ownership import is_close
 from apostille.services.sequencer import Ticket

@@ -172,6 +172,8 @@ class Ledger:
         state = self._state_of(run, index)
         was_closed = bool(state.outcome)
         seq, previous = state.count, state.previous
+        if not seq:
+            state.opener = sha256(entry.spki)  # it is to be run-open, and that is checked
         state.count, state.previous = fields["seq"] + 1, entry.pae_digest.hex()
         if said.type == predicates.RUN_OPEN:
             state.isolation = fields["isolation"]
@@ -189,11 +191,8 @@ class Ledger:
         self._check_speaker(state, index, entry, said)
 
     def _check_speaker(self, state: RunState, index: int, entry: Entry, said: Statement) -> None:
-        """See that a run is spoken in by the key that opened it and those that replaced it; a keeper's may close it as crashed."""
+        """See that the run's own key speaks, or one that took its place; a keeper's may close the run as crashed."""
         signer = sha256(entry.spki)
-        if said.type == predicates.RUN_OPEN:
-            state.opener = signer
-            return
         known = self.keys.find(signer)
         if known is not None and known.certificate.held_by == "keeper" and ownership.is_crash_close(said):
             return

@@ -284,6 +284,21 @@ def test_only_the_holder_of_a_key_has_it_replaced(here, client) -> None:
         client.enrol(replaces=next(iter(client.session.keys)), holder="another")
 
 
+def test_a_key_has_one_successor(here, client) -> None:
+    """No auditor accepts a second one: a client could spoil the verdict on the whole log. The next keeper knows it too."""
+    first = client.key
+    client.key = keys.StatementKey.from_seed(b"m" * 48)
+    client.enrol(replaces=sha256(first.spki))
+    client.key = keys.StatementKey.from_seed(b"n" * 48)
+    with pytest.raises(ConflictError, match="replaced before"):
+        client.enrol(replaces=sha256(first.spki))
+    here.restart()
+    client.hello(key=first)
+    with pytest.raises(ConflictError, match="replaced before"):
+        client.enrol(replaces=sha256(first.spki))
+    assert not examine(here.world).failures
+
+
 # --- what it says
 
 
