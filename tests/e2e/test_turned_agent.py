@@ -256,6 +256,19 @@ def test_who_shows_no_key_is_told_nothing(scene) -> None:
         link.close()
 
 
+def test_it_ends_the_keeper_by_no_going_away(scene) -> None:
+    """It asks, and is gone before the answer: a broken pipe ends filters, and must not end the keeper of all the others."""
+    _, _, turned = scene
+    for _ in range(30):
+        turned.connect()
+        turned.link.send(frames.Hello(1, turned.key.spki, turned.key.sign(frames.hello_message(turned.origin, turned.challenge))))
+        for number in range(50):
+            turned.link.send(frames.AskReceipt(number + 2, None, 3, 0))
+    turned.connect()
+    turned.ask(frames.Hello(1, turned.key.spki, turned.key.sign(frames.hello_message(turned.origin, turned.challenge))))
+    assert turned.failed(frames.AskHead(2)) == "HeadIs"
+
+
 @pytest.mark.slow
 def test_it_does_not_stop_the_others(home) -> None:
     """Floods that are never read, half frames, idle connections, runs by the thousand: A goes on, and a newcomer gets in."""
