@@ -119,7 +119,7 @@ def keeper(
 ) -> None:
     """Keep the store in a process of its own, until Ctrl-C or SIGTERM: clients reach it by its socket, and see no key.
 
-    serve, run, attest and Python programs use a keeper that is at work on their store.
+    serve, run, attest, erase and Python programs use a keeper that is at work on their store. More: docs/manual/keeper.md
     """
     from apostille.faces.cli.keeper import keeper as keep
 
