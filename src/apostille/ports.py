@@ -86,7 +86,7 @@ class UnsignedEntry:
         spki, openings, unit, nonce, run, certifies: As in ``PendingEntry``.
     """
 
-    __slots__ = ("_message", "_rest", "_sign", "_signed", "_statement", "nonce", "openings", "pae_digest")
+    __slots__ = ("_message", "_rest", "_sign", "_signed", "nonce", "openings", "pae_digest", "run", "statement")
 
     def __init__(
         self,
@@ -101,7 +101,8 @@ class UnsignedEntry:
     ) -> None:
         self.openings = openings
         self.nonce = nonce
-        self._statement = statement
+        self.run = run
+        self.statement = statement
         self._message = pae(statement)
         self.pae_digest = sha256(self._message)
         self._sign = sign
@@ -111,12 +112,12 @@ class UnsignedEntry:
     @property
     def size(self) -> int:
         """Bytes of statement and openings."""
-        return len(self._statement) + sum([len(opening.content) for opening in self.openings])
+        return len(self.statement) + sum([len(opening.content) for opening in self.openings])
 
     def signed(self) -> PendingEntry:
         """Return the signed entry; sign it if nobody has."""
         if self._signed is None:
-            self._signed = PendingEntry(self._statement, self.pae_digest, self._sign(self._message), *self._rest)
+            self._signed = PendingEntry(self.statement, self.pae_digest, self._sign(self._message), *self._rest)
         return self._signed
 
 
@@ -242,6 +243,10 @@ class Reader(Protocol):
 
     def index_of_receipt(self, receipt_id: bytes) -> int | None:
         """Return the index of the first statement that has this nonce."""
+        ...
+
+    def indexes_of_receipts(self, receipt_ids: Sequence[bytes]) -> dict[bytes, int]:
+        """Return what ``index_of_receipt`` does, for as many as there are at once."""
         ...
 
     def index_of_key(self, spki_digest: bytes) -> int | None:

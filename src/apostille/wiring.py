@@ -2,7 +2,7 @@
 
 STORE/apostille.toml   format and origin            STORE/keys/   private keys, unit keys
 STORE/store.sqlite     the database                 STORE/log/    published tiles and checkpoint
-STORE/keeper.lock      held by the keeper
+STORE/keeper.lock      held by the keeper           STORE/keeper.sock   where it listens
 
 known_logs             the trust file, in the user's configuration folder (``$XDG_CONFIG_HOME/apostille``)
 heads/                 head memory, in the user's state folder (``$XDG_STATE_HOME/apostille``)
@@ -12,24 +12,29 @@ audits/, evidence/     what the last audit has come to, and heads that contradic
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+from apostille.adapters.keeper_client import Link
 from apostille.adapters.system import SystemClock, SystemRandom
-from apostille.core import keys, note, strict
+from apostille.core import frames, keys, note, strict
 from apostille.core.digest import sha256
 from apostille.core.policy import NO_QUORUM, Policy, parse_policy
-from apostille.errors import ConfigurationError, ConflictError, NotFoundError, StorageUnavailableError
+from apostille.errors import ConfigurationError, ConflictError, NotFoundError, StorageUnavailableError, UnavailableError
 from apostille.services.attester import Attester
 from apostille.services.audit import MAX_STATE_BYTES
+from apostille.services.client import KeeperClient
+from apostille.services.conversation import PATIENCE_SECONDS
 from apostille.services.genesis import genesis
 from apostille.services.keeper import Keeper, KeeperParts
 from apostille.services.publisher import LogSigner
 from apostille.storage import files
 from apostille.storage.audits import FolderAuditMemory
-from apostille.storage.folder import FORMAT, clock_accepted_before
+from apostille.storage.folder import FORMAT, clock_accepted_before, keeper_settings
 from apostille.storage.folder import StoreFolder as StoreFolder  # noqa: PLC0414 - handed on to those who call wiring
 from apostille.storage.heads import FolderHeadMemory
-from apostille.storage.lock import StoreLock
+from apostille.storage.lock import ClientMark, StoreLock, is_anybody_there
 from apostille.storage.sqlite import SqliteStore
 from apostille.storage.tiles import TileFolder
 from apostille.storage.vault import FileVault
@@ -40,6 +45,7 @@ _KEY_FILES = ("root.pem", "root-next.pem", "keeper.pem", ERASURE_KEY, "log.ed255
 _SEED_BYTES = 32
 MAX_KEY_FILE_BYTES = 16 * 1024
 MAX_KNOWN_LOGS_BYTES = 2**20
+_K = TypeVar("_K", bound="OwnedKeeper")
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -246,9 +252,11 @@ def _parts(folder: StoreFolder, store: SqliteStore, signer: LogSigner, key: keys
 class OwnedKeeper(Keeper):
     """A keeper that lets go of its store's lock when it is closed."""
 
-    def __init__(self, parts: KeeperParts, lock: StoreLock, *, publish_interval_seconds: float = 1.0) -> None:
+    def __init__(
+        self, parts: KeeperParts, lock: StoreLock, *, publish_interval_seconds: float = 1.0, has_clients: bool = False
+    ) -> None:
         self._lock_file = lock
-        super().__init__(parts, publish_interval_seconds=publish_interval_seconds)
+        super().__init__(parts, publish_interval_seconds=publish_interval_seconds, has_clients=has_clients)
 
     def close(self) -> None:
         """Close the keeper, then release the store."""
@@ -258,13 +266,16 @@ class OwnedKeeper(Keeper):
             self._lock_file.release()
 
 
-def open_keeper(folder: StoreFolder, *, publish_interval_seconds: float = 1.0, is_new: bool = False) -> OwnedKeeper:
+def open_keeper(
+    folder: StoreFolder, *, publish_interval_seconds: float = 1.0, is_new: bool = False, has_clients: bool = False
+) -> OwnedKeeper:
     """Become the keeper of a store.
 
     Args:
         folder: The store.
         publish_interval_seconds: Shortest time between two publications that nobody asked for.
         is_new: ``init`` is at work here.
+        has_clients: Other processes will write through it.
 
     Raises:
         ConfigurationError: ``init`` was interrupted here.
@@ -272,6 +283,15 @@ def open_keeper(folder: StoreFolder, *, publish_interval_seconds: float = 1.0, i
         StorageUnavailableError: Another process owns it.
         RollbackError: The restore guard refuses.
     """
+    return open_keeper_as(
+        OwnedKeeper, folder, publish_interval_seconds=publish_interval_seconds, is_new=is_new, has_clients=has_clients
+    )
+
+
+def open_keeper_as(
+    kind: type[_K], folder: StoreFolder, *, publish_interval_seconds: float = 1.0, is_new: bool = False, has_clients: bool = False
+) -> _K:
+    """Become the keeper of a store, of a kind of one's own; see ``open_keeper``."""
     origin = folder.origin()
     if folder.unfinished.exists() and not is_new:
         raise ConfigurationError(f"apostille init was interrupted in {folder.path}; complete it with: apostille init")
@@ -280,12 +300,96 @@ def open_keeper(folder: StoreFolder, *, publish_interval_seconds: float = 1.0, i
     try:
         store = SqliteStore(folder.database)
         parts = _parts(folder, store, _signer(folder, origin), _keeper_key(folder))
-        return OwnedKeeper(parts, lock, publish_interval_seconds=publish_interval_seconds)
+        # Where no client is alive, runs that are open have nobody who could go on with them.
+        may_return = has_clients and (bool(keeper_settings(folder).allow_uids) or is_anybody_there(folder.clients))
+        return kind(parts, lock, publish_interval_seconds=publish_interval_seconds, has_clients=may_return)
     except BaseException:
         if store is not None:
             store.close()
         lock.release()
         raise
+
+
+def connect_keeper(
+    folder: StoreFolder, *, holder: str, held_by: str, token: bytes | None = None, patience_seconds: float = PATIENCE_SECONDS
+) -> KeeperClient:
+    """Become a client of the keeper that is at work on a store.
+
+    Args:
+        folder: The store.
+        holder: Who this process is, to the keeper.
+        held_by: ``agent`` or ``gateway``.
+        token: One-time token that lets this process in.
+        patience_seconds: How long to wait for a keeper before what is under way is given up.
+
+    Raises:
+        NotFoundError: There is no store here.
+        UnavailableError: No keeper answers.
+    """
+    path = keeper_settings(folder).socket
+    mark = ClientMark(folder.clients)
+    try:
+        return connect_socket(
+            path,
+            folder.origin(),
+            holder=holder,
+            held_by=held_by,
+            token=token,
+            open_reader=lambda: open_reader(folder),
+            patience_seconds=patience_seconds,
+            on_close=mark.release,
+        )
+    except BaseException:
+        mark.release()
+        raise
+
+
+def connect_socket(
+    path: Path,
+    origin: str,
+    *,
+    holder: str,
+    held_by: str,
+    token: bytes | None = None,
+    open_reader: Callable[[], SqliteStore] | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
+    on_close: Callable[[], None] | None = None,
+) -> KeeperClient:
+    """Become a client of the keeper that listens at ``path``; see ``connect_keeper``."""
+    return KeeperClient(
+        lambda: Link(path),
+        origin,
+        SystemClock(),
+        SystemRandom(),
+        holder=holder,
+        held_by=held_by,
+        token=token,
+        open_reader=open_reader,
+        patience_seconds=patience_seconds,
+        on_close=on_close,
+    )
+
+
+def ask_hand_over(folder: StoreFolder) -> None:
+    """Ask the keeper at work on a store to let it go, with the keeper's own key as the proof that one may.
+
+    Raises:
+        UnavailableError: No keeper answers, or it does not hand over.
+    """
+    link = Link(keeper_settings(folder).socket)
+    try:
+        first = link.receive()
+        if not isinstance(first, frames.Challenge):
+            raise UnavailableError("it does not answer as a keeper does")
+        key = _keeper_key(folder)
+        proof = key.sign(frames.hello_message(folder.origin(), first.challenge))
+        for frame in (frames.Hello(1, key.spki, proof), frames.HandOver(2)):
+            link.send(frame)
+            answer = link.receive()
+            if isinstance(answer, frames.Failed):
+                raise frames.error_of(answer.code, answer.message)
+    finally:
+        link.close()
 
 
 def open_reader(folder: StoreFolder, *, is_snapshot: bool = False) -> SqliteStore:

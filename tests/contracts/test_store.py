@@ -307,8 +307,12 @@ def test_lookups(store):
     assert store.run_indexes(b"c" * 16) == []
     assert store.index_of_receipt(b"3" * 16) == 3
     assert store.index_of_receipt(b"4" * 16) is None
+    many = [bytes([n]) * 16 for n in range(128, 198)]  # more than one question
+    assert store.indexes_of_receipts([*many, b"2" * 16, b"3" * 16, b"4" * 16]) == {b"2" * 16: 2, b"3" * 16: 3}
+    assert store.indexes_of_receipts([]) == {}
     assert store.index_of_key(b"k" * 32) == 0, "the first statement that certifies it"
     assert store.index_of_key(b"l" * 32) is None
+    assert store.key_indexes() == [0, 4]
 
 
 def test_checkpoints(store):

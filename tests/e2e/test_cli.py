@@ -30,6 +30,7 @@ COMMANDS = [
     ["init"],
     ["run"],
     ["serve"],
+    ["keeper"],
     ["attest"],
     ["verify"],
     ["show"],
@@ -614,19 +615,23 @@ def test_trust(home, tmp_path):
 
 
 def test_a_locked_store(home):
-    """One keeper at a time; reading goes on beside it; when it is killed, the next one starts."""
+    """One keeper at a time, which others use and read beside; when its parent is killed it ends, and the next one starts."""
     with home.popen("run", "--", "sh", "-c", "echo up; sleep 60", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as holder:
         assert holder.stdout.readline() == b"up\n"
-        refused = home.run("attest", "answer.txt").clear()
+        keeper = int((home.store / "keeper.lock").read_text())
+        assert keeper != holder.pid, "the process with the gateway has no log key"
+        refused = home.run("keeper").clear()
         assert refused.code == 69
-        assert f"process {holder.pid}) owns this store" in refused.talk
-        assert home.run("--json", "attest", "answer.txt").json["code"] == "storage-unavailable"
+        assert f"process {keeper}) owns this store" in refused.talk
+        assert home.run("--json", "keeper").json["code"] == "storage-unavailable"
+        home.ok("attest", "answer.txt")
         for words in (["log", "info"], ["show"], ["verify", RECEIPT], ["log", "proof", "4"]):
             home.ok(*words)
         assert home.run("verify").clear().code == 4
         holder.kill()
         holder.wait(30)
     home.ok("attest", "answer.txt")
+    assert {run["outcome"] for run in home.ok("--json", "verify").json["audit"]["runs"]} == {"completed", "crash"}
 
 
 def test_an_internal_fault(home):

@@ -91,7 +91,12 @@ def test_small_chunks_of_a_large_body_are_no_large_head(here):
     parts = urlsplit(here.base_url)
     with socket.create_connection((parts.hostname, parts.port), timeout=20) as peer:
         path = here.prefix.encode() + b"/chat/completions"
-        peer.sendall(b"POST " + path + b" HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n" + pieces)
+        peer.sendall(
+            b"POST "
+            + path
+            + b" HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+            + pieces
+        )
         assert peer.recv(65_536).startswith(b"HTTP/1.1 200 ")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from apostille import wiring
 from apostille.adapters.system import SystemClock
+from apostille.faces.cli import keeper
 from apostille.faces.cli.main import main as command
 
 
@@ -19,4 +21,10 @@ def main() -> None:
             return super().now_ms() + shift * 1000
 
     wiring.SystemClock = Shifted
+    # A keeper that is started as a child is on the same machine.
+    repository = str(Path(__file__).resolve().parents[2])
+    keeper._PROGRAM = (
+        f"import sys; sys.path.insert(0, {repository!r}); sys.argv[1:1] = ['{shift}']; "
+        "from tests.faults.late_clock import main; main()"
+    )
     command()

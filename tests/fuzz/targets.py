@@ -26,6 +26,7 @@ from apostille.core import (
     dsse,
     entry,
     evidence,
+    frames,
     keychain,
     keys,
     note,
@@ -56,7 +57,7 @@ from apostille.faces.cli.main import hoist_global_options
 from apostille.faces.gateway import app, chat, chat_read, chat_write, inputs, problems, sse, upstream, wire
 from apostille.services.audit import AuditState, RunState, format_state, parse_state
 from apostille.services.verifier import verify_receipt
-from apostille.storage.folder import StoreFolder, gateway_settings
+from apostille.storage.folder import StoreFolder, gateway_settings, keeper_settings
 from apostille.storage.heads import FolderHeadMemory
 from apostille.storage.vault import FileVault
 from tests.unit.core import core_kit as kit
@@ -167,6 +168,24 @@ def write_receipt(value: receipt.Receipt | receipt.PendingReceipt) -> bytes:
     return evidence.format_receipt(made, value.keys, salt=value.salt, attributes=value.attributes, head=value.head)
 
 
+_HANDED = frames.Handed(EXAMPLE.statements[4], kit.AGENT.sign(b"m"), bytes(16), (b"raw", b"canonical", b""))
+FRAMES = (
+    frames.Challenge(0, frames.VERSION, bytes(32)),
+    frames.Hello(1, kit.AGENT.spki, kit.AGENT.sign(b"m")),
+    frames.Enrol(2, kit.AGENT.spki, kit.AGENT.sign(b"m"), "agent", "agent", bytes(32), bytes(32)),
+    frames.Welcome(2, "2026-11-24T03:00:00.000Z", "2026-11-25T03:00:00.000Z", "none"),
+    frames.Lease(3, bytes(16)),
+    frames.Leased(3, 7, bytes(32)),
+    frames.Append(4, (_HANDED, _HANDED)),
+    frames.Appended(4, (5, frames.REFUSED), (frames.Refusal(1, "conflict", "taken"),)),
+    frames.Wait(5, 5, frames.PUBLISHED),
+    frames.AskHead(6),
+    frames.HeadIs(6, 9, 8, bytes(32), EXAMPLE.note),
+    frames.AskReceipt(7, bytes(16), 0, 0),
+    frames.ReceiptIs(7, "committed", PENDING),
+    frames.HandOver(8),
+    frames.Failed(9, "untrusted", "not certified"),
+)
 SIGNED: Errors = (MalformedError, InvalidSignatureError)
 CORE = (
     Target("decimal", text_of(strict.decimal), (b"20852163",), lambda value: str(value).encode(), size=64),
@@ -204,6 +223,7 @@ CORE = (
         size=140 * KIB,
     ),
     Target("tlog-proof", proof.parse_proof, (PROOF,), proof.format_proof, size=140 * KIB),
+    Target("keeper frame", frames.parse_frame, tuple(map(frames.format_frame, FRAMES)), frames.format_frame, size=64 * KIB),
     Target("entry", entry.parse_entry, EXAMPLE.leaves, entry.format_entry, size=2 * KIB),
     Target(
         "envelope",
@@ -524,6 +544,10 @@ upstream = "https://api.example/v1"
 listen = "127.0.0.1:8464"
 [clients]
 "0000000000000000000000000000000000000000000000000000000000000000" = "agent"
+[keeper]
+socket = "/run/apostille/keeper.sock"
+mode = "0660"
+allow_uids = [1001]
 """
 _HEAD = Place(sha256(kit.ORIGIN.encode()).hex())
 _TRUST = Place("known_logs")
@@ -555,7 +579,7 @@ def _settings(data: bytes) -> Any:
     _SETTINGS.put(data)
     found = gateway_settings(StoreFolder(_SETTINGS.folder))
     wiring.split_address(found.listen)
-    return found
+    return found, keeper_settings(StoreFolder(_SETTINGS.folder))
 
 
 def _head(data: bytes) -> Any:

@@ -298,7 +298,7 @@ def test_the_programs_own_status_wins(home, monkeypatch, capsys):
     """Even where the run can't be published afterwards."""
     from apostille.errors import StorageUnavailableError
     from apostille.faces.cli import run
-    from apostille.services.keeper import Keeper
+    from apostille.services.client import KeeperClient
 
     folder, keeper = store(home)
     keeper.close()
@@ -307,7 +307,7 @@ def test_the_programs_own_status_wins(home, monkeypatch, capsys):
         raise StorageUnavailableError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Keeper, "publish", full)
+        patch.setattr(KeeperClient, "publish", full)
         terminal = Terminal(store=str(folder.path))
         assert run.run_program(terminal, ["sh", "-c", "exit 3"], agent=None, principal=None, upstream="http://127.0.0.1:1") == 3
     assert "the disk is full" in capsys.readouterr().err

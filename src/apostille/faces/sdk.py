@@ -29,8 +29,8 @@ from apostille import wiring
 from apostille.core.canon import Canonical, canonicalize
 from apostille.core.policy import Policy
 from apostille.errors import ConfigurationError, NotFoundError, OutcomeUnknownError
+from apostille.faces.keeper_api import AnyKeeper, open_log
 from apostille.ports import Reader
-from apostille.services.keeper import Keeper
 from apostille.services.runs import Committed, Pending
 from apostille.services.runs import Run as Chain
 from apostille.services.verifier import VerifiedReceipt, verify_receipt
@@ -81,7 +81,7 @@ class _Said:
         digest: SHA-256 of the statement's PAE.
     """
 
-    def __init__(self, keeper: Keeper, canonical: Canonical, committed: Committed) -> None:
+    def __init__(self, keeper: AnyKeeper, canonical: Canonical, committed: Committed) -> None:
         self._keeper = keeper
         self.data = canonical.bytes
         self.findings = canonical.findings
@@ -141,7 +141,7 @@ def _parents(derived_from: Sequence[Input | _Said]) -> list[bytes]:
 class _Recorder:
     """What the blocking and the asynchronous run have in common: it submits, and waits for nothing."""
 
-    def __init__(self, keeper: Keeper, chain: Chain) -> None:
+    def __init__(self, keeper: AnyKeeper, chain: Chain) -> None:
         self._keeper = keeper
         self._chain = chain
 
@@ -314,7 +314,7 @@ class AsyncRun(_Recorder):
 class RunContext:
     """``with`` or ``async with``: opens a run, and closes it with how the block ended."""
 
-    def __init__(self, keeper: Keeper, agent: str, principal: str | None) -> None:
+    def __init__(self, keeper: AnyKeeper, agent: str, principal: str | None) -> None:
         self._keeper = keeper
         self._agent = agent
         self._principal = principal
@@ -347,7 +347,7 @@ class RunContext:
 class Apostille:
     """An open store. Close it, or use it as a context manager, so that the last statements are published."""
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: AnyKeeper) -> None:
         self._keeper = keeper
 
     def run(self, *, agent: str, principal: str | None = None) -> RunContext:
@@ -381,18 +381,27 @@ class Apostille:
         await asyncio.to_thread(self.close)
 
 
-def open_store(path: str | PathLike[str] | None = None) -> Apostille:
-    """Open a store and become its keeper.
+def open_store(
+    path: str | PathLike[str] | None = None, *, socket: str | PathLike[str] | None = None, origin: str | None = None
+) -> Apostille:
+    """Open a store: as a client of the keeper that is at work on it; where there is none, become it, and let others attach.
 
     Args:
         path: Its folder; else ``$APOSTILLE_STORE``, else ``./.apostille``.
+        socket: The socket of a keeper whose store is not for this user to see; with ``origin``.
+        origin: The name of that keeper's log.
 
     Raises:
         NotFoundError: There is none; ``apostille init`` makes one.
-        StorageUnavailableError: Another process owns it.
+        UnavailableError: No keeper answers at ``socket``.
+        StorageUnavailableError: Another process owns it, and does not answer.
         RollbackError: It is older than what this machine remembers, or rewritten.
     """
-    return Apostille(wiring.open_keeper(wiring.store_folder(path)))
+    if socket is not None:
+        if origin is None or path is not None:
+            raise ConfigurationError("a socket goes with the origin of its log, and without a folder")
+        return Apostille(wiring.connect_socket(Path(socket), origin, holder="program", held_by="agent"))
+    return Apostille(open_log(wiring.store_folder(path), holder="program", held_by="agent"))
 
 
 def verify(

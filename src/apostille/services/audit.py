@@ -35,6 +35,7 @@ class RunState:
         count: Statements so far.
         previous: Hex digest that its next statement has to name.
         outcome: Of run-close; empty while it is open.
+        opener: SHA-256 of the SPKI of the key that opened it; empty where an earlier audit has read that.
     """
 
     id: str
@@ -42,6 +43,7 @@ class RunState:
     count: int = 0
     previous: str = ZERO_HEX
     outcome: str = ""
+    opener: bytes = b""
 
 
 @dataclass(slots=True)

@@ -175,6 +175,14 @@ def open_targets(plan: Plan, known: Sequence[Erasure], effective_at: str) -> tup
     return tuple(target for target in plan.targets if not is_named(target))
 
 
+def still_there(reader: Reader, vault: Vault, plan: Plan) -> tuple[int, int]:
+    """Return how many unit keys and openings that a plan names are still there, of those that its method destroys."""
+    if plan.method == KEY:
+        return int(vault.key(plan.unit) is not None), 0
+    records = [(reader.record(target.index), target.openings) for target in plan.targets]
+    return 0, sum(1 for record, names in records for opening in record.openings if opening.ciphertext and opening.name in names)
+
+
 def sign_erasure(
     attester: Attester, plan: Plan, targets: Sequence[Target], *, reason: str, effective_at: str
 ) -> list[PendingEntry]:

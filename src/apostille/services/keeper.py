@@ -13,6 +13,7 @@ from typing import Any
 
 from apostille.core import keys, predicates, statement
 from apostille.core.digest import sha256
+from apostille.core.signatures import key_id
 from apostille.core.tree import Head
 from apostille.errors import (
     ApostilleError,
@@ -23,17 +24,28 @@ from apostille.errors import (
     UnavailableError,
     VerificationError,
 )
-from apostille.ports import Clock, HeadMemory, PendingEntry, Random, SignedCheckpoint, Store, TileSink, UnsignedEntry, Vault
+from apostille.ports import (
+    Clock,
+    HeadMemory,
+    PendingEntry,
+    Random,
+    Record,
+    SignedCheckpoint,
+    Store,
+    TileSink,
+    UnsignedEntry,
+    Vault,
+)
 from apostille.services import publisher as pub
 from apostille.services.attester import Attester, Draft, utc_ms, utc_text
 from apostille.services.binding import bind
 from apostille.services.erasure import Completed, complete
 from apostille.services.guard import check_clock, guard
 from apostille.services.receipts import build_bundle, build_pending, build_receipt
-from apostille.services.recovery import close_runs
+from apostille.services.recovery import close_runs, crash_close
 from apostille.services.runs import Run
 from apostille.services.sequencer import Sequencer, Ticket
-from apostille.services.vault import KEYS_UNIT, Sealer
+from apostille.services.vault import KEYS_UNIT, Sealer, read_attributes
 
 STATEMENT_KEY_LIFE_MS = 24 * 3600 * 1000
 MAX_MERGE_DELAY_SECONDS = 60
@@ -58,13 +70,18 @@ class KeeperParts:
 class Keeper:
     """Owns a store from construction to ``close``.
 
+    Args:
+        parts: What it is made of.
+        publish_interval_seconds: Shortest time between two publications that nobody asked for.
+        has_clients: Whether other processes write through it: open runs may be theirs, and are not closed at the start.
+
     Raises:
         RollbackError: The restore guard found the store behind, or inconsistent with, a head that was signed or remembered.
         ConfigurationError: The keeper's key is not certified in this store, or the unit keys are another store's.
         UnavailableError: The clock is more than a minute behind the newest statement.
     """
 
-    def __init__(self, parts: KeeperParts, *, publish_interval_seconds: float = 1.0) -> None:
+    def __init__(self, parts: KeeperParts, *, publish_interval_seconds: float = 1.0, has_clients: bool = False) -> None:
         self._parts = parts
         self._store = parts.store
         self._check_own_keys()
@@ -90,7 +107,8 @@ class Keeper:
             lambda: self._sequencer.head,
             interval_seconds=publish_interval_seconds,
         )
-        self._close_crashed_runs()
+        if not has_clients:
+            self._close_crashed_runs()
         self._publisher.start()
         self._committed(self._sequencer.head)
 
@@ -130,6 +148,23 @@ class Keeper:
             self._sequencer.close()
             raise
 
+    def close_crashed(self, run: bytes, first: int, seq: int, previous: bytes) -> tuple[bytes, Ticket] | None:
+        """Close a run that nobody goes on with; return digest and ticket, ``None`` where the keeper's key has ended."""
+        if self._parts.clock.now_ms() >= self._life_ms[1]:
+            return None
+        closing = crash_close(self._store, self._parts.vault, self._by_keeper, run, first, seq, previous)
+        return closing.pae_digest, self.submit(closing)
+
+    @property
+    def spki(self) -> bytes:
+        """The keeper's own public statement key."""
+        return self._parts.key.spki
+
+    @property
+    def clock(self) -> Clock:
+        """This machine's clock."""
+        return self._parts.clock
+
     @property
     def _by_keeper(self) -> Attester:
         return Attester(self._parts.key, self._parts.clock, self._parts.random, self._life_ms[0])
@@ -168,6 +203,10 @@ class Keeper:
         """
         return self._sequencer.submit(entry)
 
+    def check(self) -> None:
+        """Raise ``StorageUnavailableError`` if the log has stopped."""
+        self._sequencer.check()
+
     def ready(self) -> None:
         """Raise if nothing may be accepted now.
 
@@ -196,25 +235,49 @@ class Keeper:
             known = self._attesters.get((held_by, holder))
             if known is not None and now < known[1]:
                 return known[0]
-            if now >= self._life_ms[1]:
-                raise ConfigurationError("the keeper's certificate has ended; the root has to certify a new keeper key")
-            end = min(now + STATEMENT_KEY_LIFE_MS, self._life_ms[1])
             key = keys.StatementKey.from_seed(parts.random.token(keys.P256_SEED_BYTES))
-            fields = {
-                "event": "certify",
-                "usage": "statement",
-                "held_by": held_by,
-                "issuer": self._issuer.hex(),
-                "not_before": utc_text(now),
-                "not_after": utc_text(end),
-            }
-            spki = sha256(key.spki)
-            draft = Draft(predicates.KEY, fields, {"holder": holder}, digests=(("spki", spki),))
-            self.submit(self._by_keeper.attest(draft, unit=KEYS_UNIT, certifies=spki))
-            made = Attester(key, parts.clock, parts.random, now)
+            replaced = known[0].key.spki if known is not None else None
+            begin, end, _ = self.certify(key.spki, holder, held_by=held_by, replaces=replaced)
+            made = Attester(key, parts.clock, parts.random, begin)
             # Half a life: what is signed just before is still well inside the key's life.
-            self._attesters[held_by, holder] = (made, (now + end) // 2)
+            self._attesters[held_by, holder] = (made, (begin + end) // 2)
             return made
+
+    def certify(self, spki: bytes, holder: str, *, held_by: str, replaces: bytes | None = None) -> tuple[int, int, Ticket]:
+        """Certify a statement key for a day at most. Whether its holder has it, and may have it, the caller has checked.
+
+        Args:
+            spki: The key.
+            holder: Name of the agent or gateway; it goes into the attributes opening only.
+            held_by: ``agent``, ``gateway`` or ``keeper``.
+            replaces: SPKI of the key whose place it takes: it may go on with that one's runs.
+
+        Returns:
+            Begin and end of its life in milliseconds since 1970, and the ticket of its statement.
+
+        Raises:
+            ConfigurationError: The keeper's own certificate has ended.
+        """
+        # A clock that was set back to before the keeper's own certificate must not make keys that nobody accepts.
+        now = max(self._parts.clock.now_ms(), self._life_ms[0])
+        if now >= self._life_ms[1]:
+            raise ConfigurationError("the keeper's certificate has ended; the root has to certify a new keeper key")
+        end = min(now + STATEMENT_KEY_LIFE_MS, self._life_ms[1])
+        fields = {
+            "event": "certify",
+            "usage": "statement",
+            "held_by": held_by,
+            "issuer": self._issuer.hex(),
+            "not_before": utc_text(now),
+            "not_after": utc_text(end),
+        } | ({"replaces": key_id(replaces)} if replaces is not None else {})
+        digest = sha256(spki)
+        draft = Draft(predicates.KEY, fields, {"holder": holder}, digests=(("spki", digest),))
+        return now, end, self.submit(self._by_keeper.attest(draft, unit=KEYS_UNIT, certifies=digest))
+
+    def holder(self, record: Record) -> str:
+        """Return whom a key statement names as the holder of its key; empty where that can't be read (any more)."""
+        return str(read_attributes(self._parts.vault, record).get("holder", ""))
 
     def open_run(
         self,

@@ -18,12 +18,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from apostille.core import keychain, predicates, strict
+from apostille.core import keychain, predicates
 from apostille.core.digest import sha256
 from apostille.core.entry import Entry
 from apostille.core.note import VerifierKey
 from apostille.core.statement import Statement
 from apostille.errors import PolicyError, UntrustedError
+from apostille.services.ownership import replaced_by
 
 ROOT = "root"
 KeyLeaf = tuple[int, Entry, Statement]
@@ -36,10 +37,12 @@ class Known:
     Attributes:
         certificate: What it may do.
         next: Hex SHA-256 of the only key that may follow it; empty for none.
+        replaces: SHA-256 of the SPKI of the key in whose place it came.
     """
 
     certificate: keychain.Certificate
     next: str
+    replaces: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,11 @@ class Keyring:
                 found = self._known.get(spki_digest)
         return found
 
+    def predecessor(self, spki_digest: bytes) -> bytes | None:
+        """Return the key in whose place a key came."""
+        known = self.find(spki_digest)
+        return known.replaces if known is not None else None
+
     def _may_sign(self, signer: bytes, index: int) -> Known:
         known = self.find(signer)
         if known is None:
@@ -135,7 +143,7 @@ class Keyring:
             if self.find(subject) is not None:
                 raise PolicyError("the key was certified before")
             self._certify(index, entry, said)
-            old = _replaced(said.predicate)
+            old = replaced_by(said)
             if old is not None:
                 self.replaced[old] = index
                 if said.predicate["usage"] == ROOT:
@@ -147,14 +155,14 @@ class Keyring:
 
     def _certify(self, index: int, entry: Entry, said: Statement) -> None:
         fields, subject, signer = said.predicate, said.subjects["spki"], sha256(entry.spki)
-        old = _replaced(fields)
+        old = replaced_by(said)
         if fields["usage"] == ROOT:
             made = self._succeed(index, entry, said, old)
         else:
             made = keychain.read_certificate(said, index, entry.pae_digest, self._may_sign(signer, index).certificate)
             if old is not None:
                 self._check_succession(made, old)
-        self._known[subject] = Known(made, fields.get("next", ""))
+        self._known[subject] = Known(made, fields.get("next", ""), old)
 
     def _check_succession(self, made: keychain.Certificate, old: bytes) -> None:
         known = self.find(old)
@@ -199,11 +207,6 @@ class Keyring:
         self.ended.setdefault(subject, index)
         if "compromised_since" in fields:
             self.compromised[subject] = Compromise(index, fields["compromised_since"], known.certificate.index)
-
-
-def _replaced(fields: Any) -> bytes | None:
-    text = fields.get("replaces")
-    return strict.base64_bytes(text, spec=predicates.SPEC) if text is not None else None
 
 
 def _as_root(before: keychain.Certificate, index: int, entry: Entry, subject: bytes, fields: Any) -> keychain.Certificate:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from apostille.core import keychain, predicates
+from apostille.core.digest import sha256
 from apostille.core.entry import Entry
 from apostille.core.merkle import check_inclusion, leaf_hash
 from apostille.core.policy import Policy
@@ -16,6 +17,7 @@ from apostille.core.statement import Statement
 from apostille.core.tree import prove_inclusion
 from apostille.errors import ApostilleError, DigestMismatchError, IncompleteError, NotFoundError, PolicyError, VerificationError
 from apostille.ports import Reader, Record, Vault
+from apostille.services import ownership
 from apostille.services.audit import Audit, RunState
 from apostille.services.binding import Leaf, bind
 from apostille.services.classification import ERASED, MISSING, classify
@@ -170,6 +172,8 @@ class Ledger:
         state = self._state_of(run, index)
         was_closed = bool(state.outcome)
         seq, previous = state.count, state.previous
+        if not seq:
+            state.opener = sha256(entry.spki)  # it is to be run-open, and that is checked
         state.count, state.previous = fields["seq"] + 1, entry.pae_digest.hex()
         if said.type == predicates.RUN_OPEN:
             state.isolation = fields["isolation"]
@@ -187,7 +191,22 @@ class Ledger:
         self._check_speaker(state, index, entry, said)
 
     def _check_speaker(self, state: RunState, index: int, entry: Entry, said: Statement) -> None:
-        """See that whoever speaks in a run may: so far that is whoever is certified, and fits the chain."""
+        """See that the run's own key speaks, or one that took its place; a keeper's may close the run as crashed."""
+        signer = sha256(entry.spki)
+        known = self.keys.find(signer)
+        if known is not None and known.certificate.held_by == "keeper" and ownership.is_crash_close(said):
+            return
+        state.opener = state.opener or self._opener_of(state.id, index)
+        if not ownership.succeeds(state.opener, signer, self.keys.predecessor):
+            raise PolicyError(f"run {state.id} was opened with another key than the one that signed this")
+
+    def _opener_of(self, run: str, index: int) -> bytes:
+        """Read back with which key a run was opened that an earlier audit has begun to read."""
+        span = self._reader.run_span(bytes.fromhex(run), index)
+        if span is None or span[0] >= self._audit.start:
+            return b""
+        entry, said = self._read_back(span[0])
+        return sha256(entry.spki) if (said.type, said.predicate.get("run")) == (predicates.RUN_OPEN, run) else b""
 
     def _check_alone(self, index: int, record: Record, nonce: str) -> None:
         """See that a statement of no run stands in the log once: no chain shows that it was put in again."""

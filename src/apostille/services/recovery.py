@@ -1,8 +1,9 @@
 """After a crash: runs that nobody can go on with are closed by the keeper, with the outcome ``crash``.
 
 The key that signed a run lives in the memory of the process that had it, so a run whose process was killed can't be continued,
-only declared to have ended. A keeper owns its store alone, so at its start every open run is such a run. Its last statement
-stays the last that was said; the close names it, and counts.
+only declared to have ended. Where a keeper has no clients in other processes, every open run is such a run at its start; where it
+has, they get time to come back first (``services.leases``). Its last statement stays the last that was said; the close names it,
+and counts.
 
 Spec: ``formats.md`` section 3.2 (``run-close``, outcome ``crash``), invariant I9.
 """
@@ -11,15 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from apostille.core import predicates, strict
-from apostille.core.opening import split_opening
-from apostille.core.statement import parse_statement
+from apostille.core import predicates
 from apostille.errors import ApostilleError, RollbackError
 from apostille.ports import PendingEntry, Reader, Vault
 from apostille.services.attester import Attester, Draft
 from apostille.services.binding import bind
 from apostille.services.sequencer import Ticket
-from apostille.services.vault import open_record
+from apostille.services.vault import read_attributes
 
 REASON = "its process ended without closing it"
 _UNKNOWN = "unknown"
@@ -49,8 +48,14 @@ def _closing(reader: Reader, vault: Vault, keeper: Attester, run: bytes, first: 
     # run without being in its chain.
     if said.predicate.get("run") != run.hex() or said.type == predicates.GAP:
         return None
-    seq = said.predicate["seq"] + 1
-    fields = {"run": run.hex(), "seq": seq, "previous": entry.pae_digest.hex(), "count": seq + 1, "outcome": "crash"}
+    return crash_close(reader, vault, keeper, run, first, said.predicate["seq"] + 1, entry.pae_digest)
+
+
+def crash_close(
+    reader: Reader, vault: Vault, keeper: Attester, run: bytes, first: int, seq: int, previous: bytes
+) -> PendingEntry:
+    """Sign the run-close of a run that nobody goes on with, for the place ``seq`` after the statement ``previous``."""
+    fields = {"run": run.hex(), "seq": seq, "previous": previous.hex(), "count": seq + 1, "outcome": "crash"}
     attributes = {**_who(reader, vault, first), "reason": REASON}
     return keeper.attest(Draft(predicates.RUN_CLOSE, fields, attributes), unit=run, run=run)
 
@@ -58,12 +63,8 @@ def _closing(reader: Reader, vault: Vault, keeper: Attester, run: bytes, first: 
 def _who(reader: Reader, vault: Vault, first: int) -> dict[str, str]:
     """Return agent and principal as run-open has them. What can't be read any more is no reason to leave a run open."""
     try:
-        record = reader.record(first)
-        openings = open_record(vault, record, dict(parse_statement(record.statement).subjects)) or {}
-        said = strict.canonical_json_value(split_opening(openings["attributes"])[1], spec="attributes")
-    except (ApostilleError, KeyError):
-        return {"agent": _UNKNOWN}
-    if not isinstance(said, dict):
-        return {"agent": _UNKNOWN}
+        said = read_attributes(vault, reader.record(first))
+    except ApostilleError:
+        said = {}
     known = {name: said[name] for name in ("agent", "on_behalf_of") if isinstance(said.get(name), str)}
     return {"agent": _UNKNOWN, **known}

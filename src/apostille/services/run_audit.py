@@ -20,6 +20,7 @@ from apostille.services.binding import read_leaf
 from apostille.services.claims import compare_head, open_newest
 from apostille.services.examination import Examination
 from apostille.services.ledger import Findings, Ledger
+from apostille.services.ownership import replaced_by
 from apostille.services.receipts import key_chain
 
 
@@ -109,6 +110,19 @@ def _names_any(record: Record, indexes: Sequence[int]) -> bool:
 
 def _keys_of(reader: Reader, index: int) -> list[int]:
     try:
-        return key_chain(reader, parse_entry(reader.record(index).entry).spki)
+        found = key_chain(reader, parse_entry(reader.record(index).entry).spki)
+        return [*found, *_replaced_by(reader, found[-1])] if found else []
     except MalformedError:
         return []  # what is wrong with the leaf is found when it is examined
+
+
+def _replaced_by(reader: Reader, index: int) -> list[int]:
+    """Return the statements of the keys in whose place a key came, one after the other."""
+    found: list[int] = []
+    while (replaced := replaced_by(parse_statement(reader.record(index).statement))) is not None:
+        earlier = reader.index_of_key(replaced)
+        if earlier is None or earlier >= index:  # the examination says so
+            break
+        index = earlier
+        found.append(index)
+    return found

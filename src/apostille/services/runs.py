@@ -19,15 +19,30 @@ from apostille.core.opening import SALT_BYTES
 from apostille.errors import ConfigurationError
 from apostille.ports import PendingEntry, Random, UnsignedEntry
 from apostille.services.attester import SALTED, Attester, Draft
-from apostille.services.sequencer import Ticket
 
 OPAQUE = "opaque"
 
 
-class Log(Protocol):
-    """Whatever takes signed statements: the keeper in this process."""
+class Place(Protocol):
+    """A place in the queue: ``services.sequencer.Ticket``, or a client's."""
 
-    def submit(self, entry: PendingEntry | UnsignedEntry) -> Ticket:
+    def prepare(self) -> None:
+        """Sign on this thread, after the entry has its place. Nobody has to."""
+        ...
+
+    def wait(self, timeout_seconds: float | None = None) -> int:
+        """Block until the entry is durable and return its index."""
+        ...
+
+    def __await__(self) -> Generator[Any, None, int]:
+        """Wait without blocking."""
+        ...
+
+
+class Log(Protocol):
+    """Whatever takes statements: the keeper in this process, or a client of one in another."""
+
+    def submit(self, entry: PendingEntry | UnsignedEntry) -> Place:
         """Queue one entry. It is signed by the time that it is committed, and need not be now."""
         ...
 
@@ -85,7 +100,7 @@ class Pending:
 
     __slots__ = ("_canonical_salt", "_part_salts", "_ticket", "digest", "receipt_id")
 
-    def __init__(self, entry: PendingEntry | UnsignedEntry, ticket: Ticket, *, is_salted: bool = True) -> None:
+    def __init__(self, entry: PendingEntry | UnsignedEntry, ticket: Place, *, is_salted: bool = True) -> None:
         self.digest = entry.pae_digest
         self.receipt_id = entry.nonce.hex()
         self._ticket = ticket

@@ -32,7 +32,7 @@ MAX_WAITING_BYTES = 256 * 2**20
 _MAX_PATIENCE_SECONDS = 0.003
 
 
-class _Batch:
+class Batch:
     """Entries that will be committed together, and whoever waits for them: threads with a lock each, loops with futures."""
 
     __slots__ = ("error", "first", "is_done", "loops", "mutex", "size", "threads", "tickets")
@@ -48,8 +48,19 @@ class _Batch:
         self.loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
 
     def finish(self, first: int, error: Exception | None) -> None:
+        """Tell whoever waits where the first entry is, or what kept all from being committed."""
+        self.first, self.error = first, error
+        self.settle()
+
+    def index(self, place: int) -> int:
+        """Return where the entry at ``place`` is; raise what kept it from being anywhere."""
+        if self.error is not None:
+            raise self.error
+        return self.first + place
+
+    def settle(self) -> None:
+        """Let the contents go and wake whoever waits, once there is an outcome."""
         with self.mutex:
-            self.first, self.error = first, error
             self.is_done = True
         for ticket in self.tickets:
             ticket.forget()
@@ -63,6 +74,7 @@ class _Batch:
                 continue
 
     def wait(self, timeout_seconds: float | None) -> bool:
+        """Block until there is an outcome; return whether there is one."""
         # A lock of its own for each thread: no waking thread has to queue for a common one.
         gate = threading.Lock()
         gate.acquire()
@@ -85,14 +97,14 @@ class Ticket:
     __slots__ = ("_batch", "_made", "_make", "_mutex", "_place", "entry")
 
     def __init__(
-        self, batch: _Batch, place: int, entry: PendingEntry | UnsignedEntry, make: Callable[[PendingEntry], Record]
+        self, batch: Batch, place: int, entry: PendingEntry | UnsignedEntry, make: Callable[[PendingEntry], Any]
     ) -> None:
         self.entry: PendingEntry | UnsignedEntry | None = entry
         self._batch = batch
         self._place = place
         self._make = make
         self._mutex = threading.Lock()
-        self._made: Record | Exception | None = None
+        self._made: Any = None
 
     def prepare(self) -> None:
         """Sign and seal on this thread, beside the log at work. Nobody has to: the log does it for those who did not.
@@ -103,8 +115,8 @@ class Ticket:
             with contextlib.suppress(Exception):
                 self.record()
 
-    def record(self) -> Record:
-        """Return the record to store; for the sequencer."""
+    def record(self) -> Any:
+        """Return what is made of the signed entry, for who passes it on: the record to store, or what goes to a keeper."""
         with self._mutex:
             if self._made is None:
                 if self.entry is None:
@@ -122,11 +134,6 @@ class Ticket:
         with self._mutex:
             self.entry = self._made = None
 
-    def _index(self) -> int:
-        if self._batch.error is not None:
-            raise self._batch.error
-        return self._batch.first + self._place
-
     def wait(self, timeout_seconds: float | None = None) -> int:
         """Block until the entry is durable and return its index.
 
@@ -136,7 +143,7 @@ class Ticket:
         """
         if not self._batch.is_done and not self._batch.wait(timeout_seconds):
             raise OutcomeUnknownError(f"not committed after {timeout_seconds} s; it still may be")
-        return self._index()
+        return self._batch.index(self._place)
 
     def __await__(self) -> Generator[Any, None, int]:
         batch = self._batch
@@ -148,7 +155,7 @@ class Ticket:
                     batch.loops.setdefault(loop, []).append(future)
             if future is not None:
                 yield from future
-        return self._index()
+        return self._batch.index(self._place)
 
 
 class Sequencer:
@@ -175,8 +182,8 @@ class Sequencer:
         self._max_waiting = max_waiting
         self._max_bytes = max_waiting_bytes
         self._head = store.head()
-        self._filling = _Batch()
-        self._queue: list[_Batch] = []
+        self._filling = Batch()
+        self._queue: list[Batch] = []
         self._waiting = 0
         self._waiting_bytes = 0
         self._goal = 1
@@ -228,7 +235,7 @@ class Sequencer:
             batch = self._filling
             if len(batch.tickets) >= MAX_BATCH:
                 self._queue.append(batch)
-                batch = self._filling = _Batch()
+                batch = self._filling = Batch()
             ticket = Ticket(batch, len(batch.tickets), entry, self._make)
             batch.tickets.append(ticket)
             batch.size += size
@@ -245,7 +252,7 @@ class Sequencer:
             self._wake.notify()
         self._thread.join()
 
-    def _take(self) -> _Batch | None:
+    def _take(self) -> Batch | None:
         with self._wake:
             while not self._waiting:
                 if self._is_closing:
@@ -255,7 +262,7 @@ class Sequencer:
                 self._wake.wait(self._patience)
             if self._queue:
                 return self._queue.pop(0)
-            batch, self._filling = self._filling, _Batch()
+            batch, self._filling = self._filling, Batch()
             return batch
 
     def _make(self, entry: PendingEntry) -> Record:
@@ -276,9 +283,9 @@ class Sequencer:
                     self._failure = error
             batch.finish(self._head.size - len(batch.tickets) if error is None else -1, error)
 
-    def _commit(self, batch: _Batch) -> Exception | None:
+    def _commit(self, batch: Batch) -> Exception | None:
         try:
-            records = [ticket.record() for ticket in batch.tickets]
+            records: list[Record] = [ticket.record() for ticket in batch.tickets]
             growth = append_leaves(self._head, [record.leaf_hash for record in records])
             self._store.commit(self._head, records, growth)
             self._head = growth.head

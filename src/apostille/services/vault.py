@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from apostille.core import predicates, sealing
+from apostille.core import predicates, sealing, strict
 from apostille.core.digest import sha256
-from apostille.errors import DigestMismatchError
+from apostille.core.opening import split_opening
+from apostille.core.statement import parse_statement
+from apostille.errors import ApostilleError, DigestMismatchError
 from apostille.ports import PendingEntry, Random, Record, SealedOpening, Vault
 
 KEYS_UNIT = bytes(predicates.ID_BYTES)  # the erasure unit of key statements, and of what else belongs to no run
@@ -76,3 +79,13 @@ def open_record(vault: Vault, record: Record, digests: dict[str, bytes]) -> dict
 def has_own_keys(vault: Vault | None) -> bool:
     """Tell whether these are the store's own unit keys: to whoever has them, a key that is not there is lost or erased."""
     return vault is not None and vault.key(KEYS_UNIT) is not None
+
+
+def read_attributes(vault: Vault, record: Record) -> dict[str, Any]:
+    """Return the attributes of a statement; empty where they can't be read (any more), or are none."""
+    try:
+        openings = open_record(vault, record, dict(parse_statement(record.statement).subjects)) or {}
+        said = strict.canonical_json_value(split_opening(openings["attributes"])[1], spec="attributes")
+    except (ApostilleError, KeyError):
+        return {}
+    return said if isinstance(said, dict) else {}

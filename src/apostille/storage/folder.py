@@ -1,7 +1,8 @@
 """The folder of a store: where its files lie, and its settings in ``apostille.toml``.
 
-apostille.toml   format and origin; optional clock_accepted_before, tables [gateway] and [clients]
+apostille.toml   format and origin; optional clock_accepted_before, tables [gateway], [clients] and [keeper]
 store.sqlite     the database               keys/   private keys, unit keys
+keeper.sock      where the keeper listens
 keeper.lock      held by the keeper         log/    published tiles and checkpoint
 init.unfinished  only while ``init`` is at work, or was interrupted
 """
@@ -18,6 +19,7 @@ from apostille.errors import ConfigurationError, NotFoundError
 from apostille.storage import files
 
 FORMAT = 1
+_SETTINGS = {"format", "origin", "clock_accepted_before", "gateway", "clients", "keeper"}
 DEFAULT_LISTEN = "127.0.0.1:8464"
 MAX_SETTINGS_BYTES = 256 * 1024
 
@@ -47,6 +49,16 @@ class StoreFolder:
     def unfinished(self) -> Path:
         """There from the first to the last step of ``init``: what lies beside it was never used."""
         return self.path / "init.unfinished"
+
+    @property
+    def socket(self) -> Path:
+        """Where the keeper listens, unless the settings say otherwise."""
+        return self.path / "keeper.sock"
+
+    @property
+    def clients(self) -> Path:
+        """Locked by clients that are alive."""
+        return self.path / "keeper.clients"
 
     @property
     def log(self) -> Path:
@@ -120,13 +132,50 @@ def gateway_settings(folder: StoreFolder) -> GatewaySettings:
     if not isinstance(gateway, dict) or not isinstance(clients, dict):
         raise ConfigurationError(f"{folder.config.name}: gateway and clients are tables")
     known = {"upstream", "listen", "upstream_key_env"}
-    unknown = (gateway.keys() - known) | (value.keys() - {"format", "origin", "clock_accepted_before", "gateway", "clients"})
+    unknown = (gateway.keys() - known) | (
+        value.keys() - {"format", "origin", "clock_accepted_before", "gateway", "clients", "keeper"}
+    )
     if unknown or not all(isinstance(v, str) for v in (*gateway.values(), *clients.values())):
         shown = [name[:32] for name in sorted(unknown)[:4]]
         raise ConfigurationError(f"{folder.config.name}: unknown settings or not text: {shown}")
     return GatewaySettings(
         gateway.get("upstream"), gateway.get("listen", DEFAULT_LISTEN), gateway.get("upstream_key_env"), dict(clients)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperSettings:
+    """The ``[keeper]`` table of ``apostille.toml``.
+
+    Attributes:
+        socket: Where the keeper listens; ``keeper.sock`` in the store's folder, else an absolute path.
+        mode: Of the socket file: 0o600, or 0o660 for the group of its folder.
+        allow_uids: Users beside the keeper's own whose agents it certifies keys for.
+    """
+
+    socket: Path
+    mode: int = files.PRIVATE_FILE
+    allow_uids: tuple[int, ...] = ()
+
+
+def keeper_settings(folder: StoreFolder) -> KeeperSettings:
+    """Read the keeper's settings.
+
+    Raises:
+        ConfigurationError: A setting that is unknown, or of the wrong kind.
+    """
+    table = folder.settings().get("keeper", {})
+    name = folder.config.name
+    if not isinstance(table, dict) or table.keys() - {"socket", "mode", "allow_uids"}:
+        raise ConfigurationError(f"{name}: [keeper] holds socket, mode and allow_uids")
+    path, mode, uids = table.get("socket", str(folder.socket)), table.get("mode", "0600"), table.get("allow_uids", [])
+    if not isinstance(path, str) or "\0" in path or (path != str(folder.socket) and not path.startswith("/")):
+        raise ConfigurationError(f"{name}: the keeper's socket is an absolute path")
+    if mode not in {"0600", "0660"}:
+        raise ConfigurationError(f'{name}: the mode of the keeper\'s socket is "0600" or "0660"')
+    if not isinstance(uids, list) or not all(isinstance(uid, int) and not isinstance(uid, bool) and uid >= 0 for uid in uids):
+        raise ConfigurationError(f"{name}: allow_uids is a list of numbers of users")
+    return KeeperSettings(Path(path), int(mode, 8), tuple(uids))
 
 
 def add_client(folder: StoreFolder, key_sha256: str, agent: str) -> None:

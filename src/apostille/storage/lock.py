@@ -1,7 +1,8 @@
-"""The store's lock: one keeper at a time, whatever happens to it. The kernel drops it when the process ends."""
+"""The store's locks: one keeper at a time, and who is its client. The kernel drops them when a process ends, however it does."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -38,3 +39,36 @@ class StoreLock:
         handle, self._handle = self._handle, -1
         if handle >= 0:
             os.close(handle)
+
+
+class ClientMark:
+    """A shared lock that says: a client is alive, and may come back to its runs. Where it can't be had, it is not."""
+
+    def __init__(self, path: Path) -> None:
+        self._handle = -1
+        with contextlib.suppress(OSError):
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE_FILE)
+            fcntl.flock(self._handle, fcntl.LOCK_SH)
+
+    def release(self) -> None:
+        """Let go; a second call does nothing."""
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
+
+
+def is_anybody_there(path: Path) -> bool:
+    """Tell whether any client's process that has marked itself is alive."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # nobody knows
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False

@@ -82,6 +82,11 @@ class MemoryStore:
         """Return the index of the first statement that has this nonce."""
         return self._first(nonce=receipt_id)
 
+    def indexes_of_receipts(self, receipt_ids: Sequence[bytes]) -> dict[bytes, int]:
+        """Return what ``index_of_receipt`` does, for as many as there are at once."""
+        found = {receipt_id: self.index_of_receipt(receipt_id) for receipt_id in receipt_ids}
+        return {receipt_id: index for receipt_id, index in found.items() if index is not None}
+
     def index_of_key(self, spki_digest: bytes) -> int | None:
         """Return the index of the first statement that certifies a key."""
         return self._first(certifies=spki_digest)

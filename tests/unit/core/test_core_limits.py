@@ -19,8 +19,9 @@ ROWS = re.findall(r"^\| (.+?) \| ([\d,]+) \| `([\w.]+)` \| (.+?) \|$", PAGE.read
 
 @pytest.mark.parametrize(("what", "number", "name", "beyond"), ROWS)
 def test_the_manual_says_what_the_code_does(what, number, name, beyond):
-    _module, _, constant = name.partition(".Limits.")
-    found = wire.Limits() if constant else importlib.import_module("apostille." + name.rpartition(".")[0])
+    module, _, constant = name.partition(".Limits.")
+    found = importlib.import_module("apostille." + (module if constant else name.rpartition(".")[0]))
+    found = found.Limits() if constant else found
     assert getattr(found, constant or name.rpartition(".")[2]) == int(number.replace(",", "")), what
     assert beyond
 

@@ -421,8 +421,12 @@ def test_the_store_of_the_environment(home, monkeypatch):
 
 
 def test_one_keeper(store, home):
+    """Whoever opens the store while somebody keeps it becomes a client of that one, and never a second keeper."""
     with pytest.raises(StorageUnavailableError, match="owns this store"):
-        apostille.open(home.path)
+        wiring.open_keeper(wiring.store_folder(home.path))
+    with apostille.open(home.path) as second, second.run(agent="b") as run:
+        said = run.output("through the first one")
+    assert said.index in store.reader.run_indexes(bytes.fromhex(run.id))
 
 
 def receipt_of(home, tmp_path):

@@ -6,15 +6,14 @@ import mimetypes
 from pathlib import Path
 from typing import Any
 
-from apostille import wiring
 from apostille.core.canon import canonicalize
 from apostille.core.keys import public_pem
 from apostille.core.strict import canonical_json
 from apostille.errors import ApostilleError, ConfigurationError
 from apostille.faces import codes
 from apostille.faces.cli.terminal import STDIN, Terminal, plain, read_input, write_output
+from apostille.faces.keeper_api import AnyKeeper, open_log
 from apostille.services.attester import PLAIN, SALTED
-from apostille.services.keeper import Keeper
 from apostille.services.runs import output_draft
 
 TIMEOUT_SECONDS = 60.0
@@ -39,7 +38,7 @@ def attest_files(
     failed = _look_at(terminal, names, kept, media_type=media_type, profile=profile)
     if failed:
         return failed
-    keeper = wiring.open_keeper(terminal.folder)
+    keeper = open_log(terminal.folder, holder=agent, held_by="agent")
     results: list[dict[str, Any]] = []
     try:
         for name in names:
@@ -107,7 +106,7 @@ def _guess(name: str) -> str:
 
 
 def _attest(
-    keeper: Keeper,
+    keeper: AnyKeeper,
     raw: bytes,
     target: Path,
     *,

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import re
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from apostille import wiring
 from apostille.core.digest import sha256
-from apostille.errors import ConfigurationError, NotFoundError, UntrustedError
+from apostille.core.keys import StatementKey
+from apostille.core.note import VerifierKey
+from apostille.errors import ConfigurationError, NotFoundError, OutcomeUnknownError, UnavailableError, UntrustedError
 from apostille.faces.cli.terminal import Terminal, plain
+from apostille.ports import PendingEntry, Reader
 from apostille.services import erasure
 from apostille.services.attester import Attester, utc_ms, utc_text
 from apostille.services.binding import bind
+from apostille.services.client import KeeperClient
 from apostille.services.genesis import certify_erasure
 from apostille.services.guard import certificate_of
 from apostille.services.keeper import Keeper
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?)?Z?")
+_DESTROYED_SECONDS = 60
+_LOOK_SECONDS = 0.1
 _HONEST = (
     "Not reached: receipts and outputs that were given away, what was copied in the clear, and backups made before: there the "
     "content is scheduled for erasure until they are overwritten or end."
@@ -50,10 +58,10 @@ def erase(
     folder = terminal.folder
     folder.origin()
     key = wiring.statement_key(_key_path(folder, key_file))
-    keeper = wiring.open_keeper(folder)
+    keeper = _keeper(folder)
     try:
-        store, log = keeper.reader, keeper.signer.vkeys[0]
-        by_erasure_key = _attester(keeper, key.spki, wiring.attester(key))
+        store, log = keeper.reader, _log_key(keeper)
+        by_erasure_key = _attester(store, log, key.spki, wiring.attester(key))
         plan = (
             erasure.plan_run(store, bytes.fromhex(run), how)
             if run is not None
@@ -66,10 +74,13 @@ def erase(
             terminal.say("nothing was erased")
             return 130
         entries = erasure.sign_erasure(by_erasure_key, plan, targets, reason=reason, effective_at=when)
-        indexes, done = keeper.erase(entries)
+        is_waiting = when > now
+        if isinstance(keeper, Keeper):
+            indexes, done = keeper.erase(entries)
+        else:
+            indexes, done = _erase_elsewhere(folder, keeper, key, plan, entries, is_waiting=is_waiting)
     finally:
         keeper.close()
-    is_waiting = when > now
     terminal.document(
         {
             "statements": indexes,
@@ -89,6 +100,47 @@ def erase(
         terminal.show(f"destroyed: {done.units} unit keys, {done.openings} openings")
     terminal.say(_HONEST)
     return 0
+
+
+def _keeper(folder: wiring.StoreFolder) -> Keeper | KeeperClient:
+    try:
+        return wiring.connect_keeper(folder, holder="erase", held_by="agent")
+    except UnavailableError:
+        return wiring.open_keeper(folder)
+
+
+def _log_key(keeper: Keeper | KeeperClient) -> VerifierKey:
+    if isinstance(keeper, Keeper):
+        return keeper.signer.vkeys[0]
+    for log in wiring.load_policy().logs:
+        if log.name == keeper.origin:
+            return log
+    raise UntrustedError("the log of this store is not in the trust file; add it with: apostille trust add")
+
+
+def _erase_elsewhere(
+    folder: wiring.StoreFolder,
+    keeper: KeeperClient,
+    key: StatementKey,
+    plan: erasure.Plan,
+    entries: Sequence[PendingEntry],
+    *,
+    is_waiting: bool,
+) -> tuple[list[int], erasure.Completed]:
+    """Hand the statements to the keeper at work, and look until what they name is gone."""
+    units, openings = erasure.still_there(keeper.reader, wiring.open_vault(folder), plan)
+    indexes = keeper.erase(key, entries)
+    if is_waiting:
+        return indexes, erasure.Completed()
+    deadline = time.monotonic() + _DESTROYED_SECONDS
+    while any(erasure.still_there(keeper.reader, wiring.open_vault(folder), plan)):
+        if time.monotonic() > deadline:
+            raise OutcomeUnknownError(
+                "the statements are in the log, but the keeper has not destroyed what they name yet; "
+                "it tries again at its next start: restart it, then look with: apostille verify"
+            )
+        time.sleep(_LOOK_SECONDS)
+    return indexes, erasure.Completed(units, openings)
 
 
 def _time(text: str) -> str:
@@ -119,13 +171,12 @@ def _key_path(folder: wiring.StoreFolder, given: Path | None) -> Path:
     return path
 
 
-def _attester(keeper: Keeper, spki: bytes, attester: Attester) -> Attester:
-    store = keeper.reader
+def _attester(store: Reader, log: VerifierKey, spki: bytes, attester: Attester) -> Attester:
     if store.index_of_key(sha256(spki)) is None:
         raise ConfigurationError(
             "this erasure key is not certified in this store; certify it with: apostille keys certify-erasure --root-key FILE"
         )
-    certificate = certificate_of(store, spki, store.head().size, keeper.signer.vkeys[0])
+    certificate = certificate_of(store, spki, store.head().size, log)
     if certificate.usage != "erasure":
         raise ConfigurationError(f"this is a {certificate.held_by or certificate.usage} key: only an erasure key may erase")
     begin, end = utc_ms(certificate.not_before), utc_ms(certificate.not_after)

@@ -101,13 +101,29 @@ def serve(
         str | None, typer.Option(help="Make a key for a client of this agent name, print it once, and end.")
     ] = None,
 ) -> None:
-    """Serve the gateway, receipts, health and readiness, as the keeper of the store, until Ctrl-C or SIGTERM."""
+    """Serve the gateway, receipts, health and readiness until Ctrl-C or SIGTERM; starts a keeper where none is at work."""
     from apostille.faces.cli.serve import add_client as make_client
     from apostille.faces.cli.serve import serve as start
 
     if add_client is not None:
         raise typer.Exit(make_client(_terminal, add_client))
     raise typer.Exit(start(_terminal, upstream=upstream, listen=listen))
+
+
+@app.command()
+def keeper(
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Ask the keeper at work to hand the store over; its clients come along.")
+    ] = False,
+    token_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Keep the store in a process of its own, until Ctrl-C or SIGTERM: clients reach it by its socket, and see no key.
+
+    serve, run, attest, erase and Python programs use a keeper that is at work on their store. More: docs/manual/keeper.md
+    """
+    from apostille.faces.cli.keeper import keeper as keep
+
+    raise typer.Exit(keep(_terminal, is_take_over=take_over, token_fd=token_fd))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""``apostille run -- CMD``: a supervisor that is keeper and gateway, outside the program's process.
+"""``apostille run -- CMD``: a supervisor with the gateway, outside the program's process; the keeper is a third one.
 
 The program gets the gateway's address with a secret in its path; it gets no key and no store. What else it may reach is not
 limited here: the run says ``isolation: none``, and so does the summary.
@@ -21,14 +21,15 @@ from apostille.core import predicates
 from apostille.core.statement import parse_statement
 from apostille.errors import ApostilleError, ConfigurationError, NotFoundError
 from apostille.faces import codes
+from apostille.faces.cli.keeper import keeper_client
 from apostille.faces.cli.terminal import Terminal, broken_pipes_ignored, plain
 from apostille.faces.cli.verdict import print_verdict
 from apostille.faces.gateway.server import GatewayServer
 from apostille.faces.gateway.sessions import SingleRun
 from apostille.faces.gateway.upstream import UpstreamSettings
 from apostille.ports import Reader
+from apostille.services.client import KeeperClient
 from apostille.services.examination import Examination
-from apostille.services.keeper import Keeper
 from apostille.services.run_audit import examine_run
 from apostille.services.runs import Run
 
@@ -62,8 +63,7 @@ def run_program(terminal: Terminal, command: list[str], *, agent: str | None, pr
     if not command:
         raise ConfigurationError("there is no program to run: apostille run -- COMMAND")
     settings = upstream_settings(upstream)
-    keeper = wiring.open_keeper(terminal.folder)
-    try:
+    with keeper_client(terminal) as keeper:
         # Words of a command line are bytes: where they are not UTF-8 they are recorded escaped.
         words = [word[:1024].encode("utf-8", "backslashreplace").decode() for word in command[:64]]
         opening: dict[str, Any] = {"command": words}
@@ -83,12 +83,10 @@ def run_program(terminal: Terminal, command: list[str], *, agent: str | None, pr
                 chain.close("aborted").committed(_TIMEOUT_SECONDS)  # a program that never began leaves no open run
                 raise
             code = _end(terminal, keeper, chain, status)
-    finally:
-        keeper.close()
     return status or code
 
 
-def _end(terminal: Terminal, keeper: Keeper, chain: Run, status: int) -> int:
+def _end(terminal: Terminal, keeper: KeeperClient, chain: Run, status: int) -> int:
     """Close, publish and verify the run. What goes wrong here never hides the program's own failure."""
     try:
         chain.close("completed" if status == 0 else "errored").committed(_TIMEOUT_SECONDS)
@@ -102,7 +100,7 @@ def _end(terminal: Terminal, keeper: Keeper, chain: Run, status: int) -> int:
 
 
 def _supervise(
-    terminal: Terminal, command: list[str], keeper: Keeper, chain: Run, settings: UpstreamSettings, signals: _Signals
+    terminal: Terminal, command: list[str], keeper: KeeperClient, chain: Run, settings: UpstreamSettings, signals: _Signals
 ) -> int:
     secret = secrets.token_urlsafe(_SECRET_BYTES)
     server = GatewayServer(SingleRun(chain, secret), settings, keeper)
@@ -163,7 +161,7 @@ class _Signals:
                 signal.signal(number, handler)
 
 
-def _summary(terminal: Terminal, keeper: Keeper, chain: Run, status: int) -> int:
+def _summary(terminal: Terminal, keeper: KeeperClient, chain: Run, status: int) -> int:
     reader = keeper.reader
     counts, cleaned = _count(reader, chain.id)
     terminal.say(

@@ -1,4 +1,4 @@
-"""``apostille serve``: the keeper with the gateway for many clients, until it is told to stop."""
+"""``apostille serve``: the gateway for many clients, until it is told to stop. The keeper is another process."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dataclasses import replace
 from apostille import wiring
 from apostille.core.digest import sha256
 from apostille.errors import ConfigurationError, UnavailableError
+from apostille.faces.cli.keeper import keeper_client
 from apostille.faces.cli.run import upstream_settings
 from apostille.faces.cli.terminal import Terminal, broken_pipes_ignored, plain
 from apostille.faces.gateway.server import GatewayServer
@@ -41,8 +42,7 @@ def serve(terminal: Terminal, *, upstream: str | None, listen: str | None) -> in
         raise ConfigurationError("no client may use this gateway yet; make a key with: apostille serve --add-client AGENT")
     host, port = wiring.split_address(listen or settings.listen)
     api_key = wiring.environment_value(settings.upstream_key_env) or os.environ.get("OPENAI_API_KEY")
-    keeper = wiring.open_keeper(folder)
-    try:
+    with keeper_client(terminal) as keeper:
         server = GatewayServer(
             ClientRuns(
                 settings.clients,
@@ -63,8 +63,6 @@ def serve(terminal: Terminal, *, upstream: str | None, listen: str | None) -> in
             while not stop.wait(1.0):
                 server.check()
             server.stop()
-    finally:
-        keeper.close()
     terminal.say("stopped: runs closed, head published")
     return 0
 
