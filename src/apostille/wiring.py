@@ -11,6 +11,7 @@ audits/, evidence/     what the last audit has come to, and heads that contradic
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -326,22 +327,20 @@ def connect_keeper(
         NotFoundError: There is no store here.
         UnavailableError: No keeper answers.
     """
-    path = keeper_settings(folder).socket
-    mark = ClientMark(folder.clients)
-    try:
-        return connect_socket(
-            path,
-            folder.origin(),
-            holder=holder,
-            held_by=held_by,
-            token=token,
-            open_reader=lambda: open_reader(folder),
-            patience_seconds=patience_seconds,
-            on_close=mark.release,
-        )
-    except BaseException:
-        mark.release()
-        raise
+    path, marks = keeper_settings(folder).socket, contextlib.ExitStack()
+    client = connect_socket(
+        path,
+        folder.origin(),
+        holder=holder,
+        held_by=held_by,
+        token=token,
+        open_reader=lambda: open_reader(folder),
+        patience_seconds=patience_seconds,
+        on_close=marks.close,
+    )
+    # Only now: who has found no keeper leaves nothing in the folder.
+    marks.callback(ClientMark(folder.clients).release)
+    return client
 
 
 def connect_socket(
