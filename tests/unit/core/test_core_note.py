@@ -247,3 +247,22 @@ def test_limits():
     with pytest.raises(TooLargeError) as caught:
         note.parse_note(("a" * (room + 1) + f"\n\n{LINE}").encode())
     assert caught.value.limit == 128 * 1024
+
+
+def test_signature_types_of_the_specification():
+    """c2sp.org/signed-note, "Signature types"."""
+    assert (note.ED25519, note.COSIGNATURE, note.MLDSA44) == (0x01, 0x04, 0x06)
+
+
+def test_signature_lines_alone_are_no_note():
+    with pytest.raises(MalformedNoteError, match="no blank line"):
+        note.parse_note(LINE.encode())
+
+
+def test_the_shortest_signature_has_one_byte():
+    def line(field: bytes) -> bytes:
+        return f"text\n\n— a {base64.b64encode(field).decode()}\n".encode()
+
+    assert note.parse_note(line(b"12345")).unverified_signatures == (note.NoteSignature("a", b"1234", b"5"),)
+    with pytest.raises(MalformedNoteError, match="an empty signature"):
+        note.parse_note(line(b"1234"))

@@ -353,3 +353,12 @@ def test_errors_quote_little():
         with pytest.raises(MalformedError) as caught:
             attempt()
         assert len(str(caught.value)) < 200
+
+
+def test_limits_that_nobody_gave():
+    assert len(strict.base64_bytes("A" * 4 * 2**20)) == 3 * 2**20
+    with pytest.raises(TooLargeError):
+        strict.base64_bytes("A" * (4 * 2**20 + 4))
+    assert strict.string("a" * 4096, spec="x") == "a" * 4096
+    with pytest.raises(MalformedError):
+        strict.string("a" * 4097, spec="x")
