@@ -17,7 +17,7 @@ from apostille.core import note
 from apostille.core.checkpoint import Checkpoint, format_checkpoint
 from apostille.errors import ApostilleError
 from apostille.faces.cli.demo import attacks
-from tests.faults.drill import VICTIMS, WITH_KEEPER, Broken, Drill, has_keeper
+from tests.faults.drill import VICTIMS, Broken, Drill
 
 KILLS = 8 if IS_ALL else 3
 SEED = 20261124
@@ -26,8 +26,6 @@ SEED = 20261124
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_killed_at_random_moments(victim, tmp_path):
-    if victim in WITH_KEEPER and not has_keeper():
-        pytest.skip("there is no command for a keeper of its own yet")
     drill = Drill(tmp_path / "drill", random.Random(f"{SEED} {victim}"))
     drill.drill(victim, KILLS)
     assert drill.counts["kills"] >= KILLS

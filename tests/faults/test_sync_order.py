@@ -14,7 +14,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.drill import CLI, Drill, Echo
+from tests.faults.drill import Drill, Echo
 
 pytestmark = pytest.mark.slow
 STRACE = shutil.which("strace")
@@ -107,16 +106,14 @@ def trace(tmp_path_factory):
     drill = Drill(place / "drill", random.Random(1))
     drill.place.mkdir()
     assert drill.cli("init")[0] == 0
-    key = drill.cli("serve", "--add-client", "traced")[1]["key"]
+    drill.client_key = drill.cli("serve", "--add-client", "traced")[1]["key"]
     with Echo() as upstream:
         command = [STRACE, "-ff", "-ttt", "-T", "-y", "-s", "4096", "-e", f"trace={CALLS}", "-o", str(place / "trace")]
-        words = ["--store", str(drill.store), "serve", "--listen", "127.0.0.1:0", "--upstream", upstream.url]
-        gateway = drill.start(*command, *CLI, *words, log="serve.log")
-        url = drill._url(gateway, drill.place / "serve.log", 0)
+        gateway, before = drill.start_gateway(upstream.url, *command)
+        url = drill.url(gateway, before)
         kept = place / "kept"
         kept.mkdir()
-        client = str(Path(__file__).with_name("drill_client.py"))
-        asker = drill.start(sys.executable, client, str(kept), "1", log="client.log", OPENAI_BASE_URL=url, DRILL_KEY=key)
+        asker = drill.start_client(kept, url, "1")
         end = time.monotonic() + 60
         while len(list(kept.glob("*.answer"))) < 15 and time.monotonic() < end:
             time.sleep(0.05)

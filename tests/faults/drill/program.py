@@ -1,6 +1,6 @@
 """A program with the SDK that says things until it is killed, and keeps what it was given in files of its own.
 
-    python drill_sdk.py FOLDER STORE [THREADS]
+    python program.py FOLDER STORE [THREADS]
 
 For each output: its bytes and the id of its receipt are kept once the SDK has released it, its receipt as soon as there is one.
 """

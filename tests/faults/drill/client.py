@@ -1,6 +1,6 @@
 """A client of the gateway that asks until it is killed, and keeps every byte that it is given before it looks at it.
 
-    python drill_client.py FOLDER [THREADS]
+    python client.py FOLDER [THREADS]
 
 It asks at ``$OPENAI_BASE_URL`` with ``$DRILL_KEY``. Each connection has a file of its own in FOLDER: what came is appended before
 the next piece is waited for, so that no kill takes back what was handed out. Where an answer names its receipt, that is fetched
