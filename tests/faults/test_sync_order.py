@@ -170,7 +170,8 @@ RENAMES = ("rename", "renameat", "renameat2")
 
 
 def test_every_rename_is_between_the_file_s_sync_and_its_folder_s(trace):
-    renames = [call for call in trace.calls if call.name in RENAMES and "/drill/" in call.path]
+    # All but the keeper's socket: a name to knock at, of which nothing has to last.
+    renames = [c for c in trace.calls if c.name in RENAMES and "/drill/" in c.path and not c.path.endswith(".sock")]
     assert len([c for c in renames if c.path.endswith("/log/checkpoint")]) >= 2
     assert any("/log/tile/" in call.path for call in renames)
     assert any("/heads/" in call.path for call in renames)
