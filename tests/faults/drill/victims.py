@@ -92,18 +92,26 @@ def _client_of(drill: Watched, gateway: subprocess.Popen[bytes], before: int, ke
 def _keeper(drill: Watched, kept: Path, upstream: str) -> None:
     """Kill the keeper under a gateway with a client and two programs; half the time the next one comes, and is killed too."""
     keeper = drill.start_keeper()
+    if keeper is None:
+        drill.count("ended by a full disk")
+        return
     gateway, before = drill.start_gateway(upstream)
     programs = [_program_of(drill, kept, name) for name in ("one", "two")]
-    client = drill.start_client(kept, drill.url(gateway, before) or "")
-    for process, begun in (*programs, (client, kept / "begun")):
+    survivors = [gateway, *(process for process, _ in programs)]
+    client = _client_of(drill, gateway, before, kept)
+    if client is not None:
+        survivors.append(client)
+    for process, begun in programs:
         _let_live(drill, process, begun)
     drill.kill(keeper)
     while drill.dice.random() < 0.5:
-        drill.count("keepers that came at once")
         keeper = drill.start_keeper()
+        if keeper is None:
+            drill.count("ended by a full disk")
+            break
+        drill.count("keepers that came at once")
         time.sleep(drill.dice.choice((0.05, 0.3, 1.0, 4.5)) * drill.dice.random())  # past the time of grace, too
         drill.kill(keeper)
-    survivors = [gateway, client, *(process for process, _ in programs)]
     drill.count("clients alive at the end", sum(process.poll() is None for process in survivors))
     for process in survivors:
         drill.kill(process, is_counted=False)
