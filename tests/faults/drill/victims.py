@@ -2,8 +2,8 @@
 
 | victim | what is killed | who keeps what was handed out |
 |---|---|---|
-| gateway | ``apostille serve``; its keeper is a child of its own, which then stops in good order | a client process of its own: every byte as it came |
-| run | ``apostille run``, the supervisor of the client | that client |
+| gateway | ``apostille serve``, half the time with the keeper that it started, which else stops in good order | a client process of its own: every byte as it came |
+| run | ``apostille run``, the supervisor of the client, half the time with its keeper | that client |
 | client | the client of a gateway that goes on; at the end of its life the gateway is stopped in good order | the client, until its last moment |
 | sdk | a program with the SDK, which is the keeper too | the program itself, until its last moment |
 | keeper | ``apostille keeper``, beside a gateway and two programs; often the next one comes at once, and they go on | all of them |
@@ -44,7 +44,7 @@ def _run(drill: Watched, kept: Path, upstream: str) -> None:
     words = ["--store", str(drill.store), "run", "--agent", "drill", "--", sys.executable, str(CLIENT), str(kept)]
     process = drill.start(*CLI, *words, log="run.log", OPENAI_BASE_URL=upstream)
     _let_live(drill, process, kept / "begun")
-    drill.kill(process, is_alone=True)
+    drill.kill(process, is_alone=True, takes_keeper=drill.dice.random() < 0.5)
     time.sleep(0.05)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # the program loses its gateway, and keeps what it had until then
@@ -52,13 +52,14 @@ def _run(drill: Watched, kept: Path, upstream: str) -> None:
 
 def _gateway(drill: Watched, kept: Path, upstream: str) -> None:
     gateway, before = drill.start_gateway(upstream)
+    takes_keeper = drill.dice.random() < 0.5
     if drill.dice.random() < 0.12:
         time.sleep(drill.dice.uniform(0, 1.2))  # at its start, when it recovers from the kill before
         drill.count("killed while starting")
-        drill.kill(gateway)
+        drill.kill(gateway, takes_keeper=takes_keeper)
         return
     client = _client_of(drill, gateway, before, kept)
-    drill.kill(gateway)
+    drill.kill(gateway, takes_keeper=takes_keeper)
     if client is not None:
         time.sleep(0.05)
         drill.kill(client, is_counted=False)
