@@ -152,8 +152,14 @@ class Place:
         insist(is_full, f"a process ended by itself with {process.returncode}: {process.args} {said[-500:]!r}")
         return True
 
-    def kill(self, process: subprocess.Popen[bytes], *, is_alone: bool = False, is_counted: bool = True) -> None:
-        """Kill a process, with its group unless it ``is_alone``."""
+    def kill(
+        self, process: subprocess.Popen[bytes], *, is_alone: bool = False, is_counted: bool = True, takes_keeper: bool = False
+    ) -> None:
+        """Kill a process, with its group unless it ``is_alone``; a keeper that it started is in a group of its own."""
+        for keeper in keepers_of(process) if takes_keeper else []:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(keeper, signal.SIGKILL)
+                self.count("keepers killed with their parents")
         if is_alone:
             process.kill()
         else:
@@ -201,6 +207,16 @@ class Place:
     def enlarge(self) -> None:
         self.disk_kilobytes = (self.disk_kilobytes or 0) + 2048
         subprocess.run(["mount", "-o", f"remount,size={self.disk_kilobytes}k", self.store], check=True)
+
+
+def keepers_of(process: subprocess.Popen[bytes]) -> list[int]:
+    """The keepers that a process has started; it is not asked."""
+    found = []
+    for path in Path(f"/proc/{process.pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            children = [int(child) for child in path.read_text().split()]
+            found += [child for child in children if b"\0keeper\0" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return found
 
 
 def state_of(process: subprocess.Popen[bytes]) -> str:

@@ -2,8 +2,8 @@
 
 | victim | what is killed | who keeps what was handed out |
 |---|---|---|
-| gateway | ``apostille serve``; its keeper is a child of its own, which then stops in good order | a client process of its own: every byte as it came |
-| run | ``apostille run``, the supervisor of the client | that client |
+| gateway | ``apostille serve``, half the time with the keeper that it started, which else stops in good order | a client process of its own: every byte as it came |
+| run | ``apostille run``, the supervisor of the client, half the time with its keeper | that client |
 | client | the client of a gateway that goes on; at the end of its life the gateway is stopped in good order | the client, until its last moment |
 | sdk | a program with the SDK, which is the keeper too | the program itself, until its last moment |
 | keeper | ``apostille keeper``, beside a gateway and two programs; often the next one comes at once, and they go on | all of them |
@@ -44,7 +44,7 @@ def _run(drill: Watched, kept: Path, upstream: str) -> None:
     words = ["--store", str(drill.store), "run", "--agent", "drill", "--", sys.executable, str(CLIENT), str(kept)]
     process = drill.start(*CLI, *words, log="run.log", OPENAI_BASE_URL=upstream)
     _let_live(drill, process, kept / "begun")
-    drill.kill(process, is_alone=True)
+    drill.kill(process, is_alone=True, takes_keeper=drill.dice.random() < 0.5)
     time.sleep(0.05)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # the program loses its gateway, and keeps what it had until then
@@ -52,13 +52,14 @@ def _run(drill: Watched, kept: Path, upstream: str) -> None:
 
 def _gateway(drill: Watched, kept: Path, upstream: str) -> None:
     gateway, before = drill.start_gateway(upstream)
+    takes_keeper = drill.dice.random() < 0.5
     if drill.dice.random() < 0.12:
         time.sleep(drill.dice.uniform(0, 1.2))  # at its start, when it recovers from the kill before
         drill.count("killed while starting")
-        drill.kill(gateway)
+        drill.kill(gateway, takes_keeper=takes_keeper)
         return
     client = _client_of(drill, gateway, before, kept)
-    drill.kill(gateway)
+    drill.kill(gateway, takes_keeper=takes_keeper)
     if client is not None:
         time.sleep(0.05)
         drill.kill(client, is_counted=False)
@@ -92,18 +93,26 @@ def _client_of(drill: Watched, gateway: subprocess.Popen[bytes], before: int, ke
 def _keeper(drill: Watched, kept: Path, upstream: str) -> None:
     """Kill the keeper under a gateway with a client and two programs; half the time the next one comes, and is killed too."""
     keeper = drill.start_keeper()
+    if keeper is None:
+        drill.count("ended by a full disk")
+        return
     gateway, before = drill.start_gateway(upstream)
     programs = [_program_of(drill, kept, name) for name in ("one", "two")]
-    client = drill.start_client(kept, drill.url(gateway, before) or "")
-    for process, begun in (*programs, (client, kept / "begun")):
+    survivors = [gateway, *(process for process, _ in programs)]
+    client = _client_of(drill, gateway, before, kept)
+    if client is not None:
+        survivors.append(client)
+    for process, begun in programs:
         _let_live(drill, process, begun)
     drill.kill(keeper)
     while drill.dice.random() < 0.5:
-        drill.count("keepers that came at once")
         keeper = drill.start_keeper()
+        if keeper is None:
+            drill.count("ended by a full disk")
+            break
+        drill.count("keepers that came at once")
         time.sleep(drill.dice.choice((0.05, 0.3, 1.0, 4.5)) * drill.dice.random())  # past the time of grace, too
         drill.kill(keeper)
-    survivors = [gateway, client, *(process for process, _ in programs)]
     drill.count("clients alive at the end", sum(process.poll() is None for process in survivors))
     for process in survivors:
         drill.kill(process, is_counted=False)
