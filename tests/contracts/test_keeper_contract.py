@@ -155,7 +155,7 @@ def test_a_statement_of_no_run(keeper) -> None:
         SAID, SAID, profile="opaque", media_type="text/plain", findings=(), parts=(), attributes={"agent": "x"}, references={},
         outcome=None, assurance="observed", commitment="plain",
     )  # fmt: skip
-    entry = attester.attest(draft, unit=b"u" * 16, nonce=b"n" * 16)
+    entry = attester.attest(draft, unit=b"n" * 16, nonce=b"n" * 16)
     index = keeper.submit(entry).wait(10)
     said = parse_statement(keeper.reader.record(index).statement)
     assert (said.type, said.predicate["nonce"]) == (predicates.OUTPUT, (b"n" * 16).hex())

@@ -69,10 +69,13 @@ class Turned:
         self.heard.append(frames.format_frame(answer))
         return answer
 
-    def sign(self, kind: str, fields, *, agent: str | None = None, contents=(), clock=None, key=None, **more) -> frames.Handed:
+    def sign(
+        self, kind: str, fields, *, agent: str | None = None, contents=(), clock=None, key=None, note="", **more
+    ) -> frames.Handed:
         attester = Attester(key or self.key, clock or SystemClock(), SystemRandom())
-        draft = Draft(kind, fields, {"agent": agent or self.holder}, contents)
-        entry = attester.attest(draft, unit=more.pop("unit", b"u" * 16), **more)
+        draft = Draft(kind, fields, {"agent": agent or self.holder} | ({"note": note} if note else {}), contents)
+        nonce = more.pop("nonce", None) or secrets.token_bytes(16)
+        entry = attester.attest(draft, unit=more.pop("unit", None) or more.get("run") or nonce, nonce=nonce, **more)
         return frames.Handed(entry.statement, entry.signature, entry.unit, tuple(o.content for o in entry.openings))
 
     def output(self, text: bytes = b"b says", **more) -> frames.Handed:

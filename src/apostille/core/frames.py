@@ -42,6 +42,8 @@ from apostille.errors import ApostilleError, MalformedError, TooLargeError
 VERSION = 1
 MAX_FRAME_BYTES = 64 * 2**20
 MAX_UNPROVEN_BYTES = 4096  # of a peer that has not shown a key yet
+MAX_HANDED = 8192  # statements of one frame: 26 bytes each, millions would fit, and each has a refusal of its own
+MAX_OPENINGS = 16_384  # of one statement; its own limit leaves no room for more subjects
 HEADER_BYTES = 4
 CHALLENGE_BYTES = 32
 TOKEN_BYTES = 32
@@ -237,9 +239,11 @@ class _Reader:
     def number(self, kind: struct.Struct) -> int:
         return int(kind.unpack(self.take(kind.size))[0])
 
-    def count(self, least: int) -> int:
+    def count(self, least: int, limit: int | None = None) -> int:
         """Read the length of a list whose items take at least ``least`` bytes: a lie about it costs no memory."""
         count = self.number(_U32)
+        if limit is not None and count > limit:
+            raise TooLargeError(f"a list of {count:,}", limit=limit, spec=SPEC)
         if count * least > len(self._data) - self._at:
             _malformed("a list that is longer than its frame")
         return count
@@ -320,11 +324,13 @@ def _optional(codec: _Codec) -> _Codec:
     return lambda value: b"\0" if value is None else b"\1" + codec[0](value), read
 
 
-def _list(codec: _Codec, least: int) -> _Codec:
+def _list(codec: _Codec, least: int, limit: int | None = None) -> _Codec:
     def write(values: tuple[Any, ...]) -> bytes:
+        if limit is not None and len(values) > limit:
+            raise TooLargeError(f"a list of {len(values):,}", limit=limit, spec=SPEC)
         return _U32.pack(len(values)) + b"".join(map(codec[0], values))
 
-    return write, lambda reader: tuple([codec[1](reader) for _ in range(reader.count(least))])
+    return write, lambda reader: tuple([codec[1](reader) for _ in range(reader.count(least, limit))])
 
 
 def _record(kind: type[Any], *codecs: _Codec) -> _Codec:
@@ -341,6 +347,8 @@ def _handed() -> _Codec:
     def write(value: Handed) -> bytes:
         if len(value.unit) != 16:
             _malformed("an erasure unit has 16 bytes")
+        if len(value.openings) > MAX_OPENINGS:
+            raise TooLargeError(f"{len(value.openings):,} openings of a statement", limit=MAX_OPENINGS, spec=SPEC)
         return b"".join(
             (
                 _U32.pack(len(value.statement)),
@@ -358,7 +366,10 @@ def _handed() -> _Codec:
         signature = reader.take(reader.number(_U16))
         unit = reader.take(16)
         return Handed(
-            statement, signature, unit, tuple([reader.take(reader.number(_U32)) for _ in range(reader.count(_U32.size))])
+            statement,
+            signature,
+            unit,
+            tuple([reader.take(reader.number(_U32)) for _ in range(reader.count(_U32.size, MAX_OPENINGS))]),
         )
 
     return write, read
@@ -373,7 +384,7 @@ _SHAPES: dict[type[Any], tuple[int, tuple[_Codec, ...]]] = {
     Welcome: (4, (_words, _words, _words)),
     Lease: (5, (_fixed(16),)),
     Leased: (6, (_u63, _fixed(32))),
-    Append: (7, (_list(_handed(), 26),)),
+    Append: (7, (_list(_handed(), 26, MAX_HANDED),)),
     Appended: (8, (_list(_u64, 8), _list(_record(Refusal, _integer(_U32), _words, _words), 8))),
     Wait: (9, (_u63, _u8)),
     AskHead: (10, ()),
@@ -393,7 +404,7 @@ def format_frame(frame: Frame) -> bytes:
 
     Raises:
         MalformedError: A field that its frame has no room for.
-        TooLargeError: Over 64 MiB.
+        TooLargeError: Over 64 MiB, or more statements or openings than are taken.
     """
     number, codec = _CODECS[type(frame)]
     body = codec[0](frame)
@@ -425,7 +436,7 @@ def parse_payload(payload: bytes) -> Frame:
 
     Raises:
         MalformedError: No frame that we know, or not in its one form.
-        TooLargeError: Over 64 MiB.
+        TooLargeError: Over 64 MiB, or more statements or openings than are taken.
     """
     _check_length(len(payload), MAX_FRAME_BYTES)
     read = _READERS.get(payload[0])

@@ -136,6 +136,14 @@ class _Checked:
 
 
 @dataclass(frozen=True, slots=True)
+class _Known:
+    """Which nonces the store had, and how many statements had been admitted before it was asked."""
+
+    admitted: int
+    indexes: Mapping[bytes, int]
+
+
+@dataclass(frozen=True, slots=True)
 class _Times:
     """What is late and what is early just now, as UTC text: it sorts as times do."""
 
@@ -160,6 +168,8 @@ class Admission:
         self._tokens = set(tokens)
         self._lock = threading.RLock()
         self._recent: OrderedDict[bytes, tuple[bytes, Ticket | int]] = OrderedDict()
+        self._admitted = 0
+        self._certifying: dict[bytes, Ticket] = {}
         self._parents: dict[bytes, bytes | None] = {}
         self._replaced = _replaced_lately(reader, utc_text(clock.now_ms() - STATEMENT_KEY_LIFE_MS - MAX_LATE_MS))
         self.leases = Leases(keeper, reader, clock, self._lock)
@@ -172,6 +182,9 @@ class Admission:
             MalformedError: Not a key.
         """
         self._prove(spki, signature, challenge)
+        under_way = self._certifying.get(sha256(spki))
+        if under_way is not None:  # asked for on another connection, which was lost
+            under_way.wait()
         if spki == self._keeper.spki:
             session.is_keeper = True
             return Granted("", "")
@@ -204,7 +217,8 @@ class Admission:
                 raise UntrustedError("no key is certified for this user; let it in by allow_uids")
             if asked.held_by == "gateway" and not (session.is_own_uid or is_supervisor):
                 raise UntrustedError("another user's process is certified as an agent, not as a gateway")
-            if self._reader.index_of_key(sha256(asked.spki)) is not None:
+            digest = sha256(asked.spki)
+            if digest in self._certifying or self._reader.index_of_key(digest) is not None:
                 raise ConflictError("the key is certified already")
             if asked.replaces is not None:
                 replaced = session.keys.get(asked.replaces)
@@ -216,6 +230,7 @@ class Admission:
                 raise BackPressureError(f"{MAX_KEYS} keys on one connection are enough")
             old = session.keys[asked.replaces].spki if asked.replaces is not None else None
             begin, end, ticket = self._keeper.certify(asked.spki, asked.holder, held_by=asked.held_by, replaces=old)
+            self._certifying[digest] = ticket  # until the reader can see it: a second certificate no auditor would accept
             if asked.replaces is not None:
                 self._replaced.add(asked.replaces)
             if is_by_token and asked.token is not None:
@@ -225,7 +240,11 @@ class Admission:
 
     def enrolled(self, session: Session, spki: bytes, ticket: Ticket) -> None:
         """Wait until a key's certificate is durable, and let the key in; raises what kept it from being so."""
-        ticket.wait()
+        try:
+            ticket.wait()
+        finally:
+            with self._lock:
+                self._certifying.pop(sha256(spki), None)
         self._add_key(session, self._client_key(spki, self._certificate(spki)))
 
     def _prove(self, spki: bytes, signature: bytes, challenge: bytes) -> None:
@@ -273,6 +292,24 @@ class Admission:
             self.leases.take(lease, session)
             return lease.seq, lease.previous
 
+    def check_own(self, session: Session, index: int) -> None:
+        """Check that a connection may ask for a receipt by a mere number: others' outputs could be counted off like that.
+
+        Who can read the store anyway may; who brings a receipt id was given it.
+
+        Raises:
+            NotFoundError: There is no such leaf.
+            UntrustedError: Another's key has signed it.
+        """
+        if session.is_own_uid:
+            return
+        signer = sha256(bind(self._reader.record(index), is_fast=True)[0].spki)
+        with self._lock:
+            if not any(ownership.succeeds(signer, key, self._parent) for key in session.keys):
+                raise UntrustedError(
+                    "the statement was signed with another key than this client has shown; ask by its receipt id"
+                )
+
     def drop(self, session: Session) -> None:
         """Forget a connection. Its runs wait for a successor."""
         self.leases.drop(session)
@@ -288,12 +325,14 @@ class Admission:
         now = self._clock.now_ms()
         times = _Times(utc_text(now + MAX_CLOCK_AHEAD_MS), utc_text(now - MAX_LATE_MS))
         checked = [self._check(session, one, times) for one in handed]
-        known = self._reader.indexes_of_receipts([one.entry.nonce for one in checked if isinstance(one, _Checked)])
+        known = self._known([one.entry.nonce for one in checked if isinstance(one, _Checked)])
         return [self._patiently(session, one, known, wait) if isinstance(one, _Checked) else one for one in checked]
 
-    def _patiently(
-        self, session: Session, checked: _Checked, known: Mapping[bytes, int], wait: Callable[[], object] | None
-    ) -> Outcome:
+    def _known(self, nonces: Sequence[bytes]) -> _Known:
+        admitted = self._admitted
+        return _Known(admitted, self._reader.indexes_of_receipts(nonces))
+
+    def _patiently(self, session: Session, checked: _Checked, known: _Known, wait: Callable[[], object] | None) -> Outcome:
         while True:
             try:
                 with self._lock:
@@ -325,43 +364,47 @@ class Admission:
         openings = _openings(said, handed.openings)
         if key.certificate.held_by == "agent":
             _check_agent(openings, key.holder)
-        entry = PendingEntry(
-            handed.statement,
-            sha256(message),
-            handed.signature,
-            key.spki,
-            openings,
-            handed.unit,
-            bytes.fromhex(said.predicate["nonce"]),
-            bytes.fromhex(said.predicate["run"]) if "seq" in said.predicate else None,
-        )
+        nonce = bytes.fromhex(said.predicate["nonce"])
+        run = bytes.fromhex(said.predicate["run"]) if "seq" in said.predicate else None
+        if said.type != predicates.ERASURE and handed.unit != (run or nonce):
+            # In the unit of others it would keep their key from being destroyed.
+            raise UntrustedError("the erasure unit of a statement is its run, or its nonce where it stands alone")
+        entry = PendingEntry(handed.statement, sha256(message), handed.signature, key.spki, openings, handed.unit, nonce, run)
         return _Checked(entry, said, signer)
 
-    def _admit(self, session: Session, checked: _Checked, known: Mapping[bytes, int]) -> Ticket | int:
+    def _admit(self, session: Session, checked: _Checked, known: _Known) -> Ticket | int:
         entry, said = checked.entry, checked.said
+        if self._admitted - known.admitted >= _RECENT:  # what was admitted since then may be forgotten here again
+            known = self._known([entry.nonce])
         recent = self._recent.get(entry.nonce)
         if recent is not None:
             if recent[0] != entry.pae_digest:
                 raise ConflictError("another statement has this nonce")
             return recent[1]
-        if entry.nonce in known:
-            if self._reader.record(known[entry.nonce]).pae_digest != entry.pae_digest:
+        index = known.indexes.get(entry.nonce)
+        if index is not None:
+            if self._reader.record(index).pae_digest != entry.pae_digest:
                 raise ConflictError("another statement has this nonce")
-            return known[entry.nonce]
+            return index
         lease: Lease | None = None
         named = said.predicate.get("run")
         if entry.run is not None:
             lease = self._place(session, checked, entry.run)
-        elif named is not None:  # a gap in a run
-            self.leases.held(bytes.fromhex(named), session)
+        else:
+            if named is not None:  # a gap in a run
+                self.leases.held(bytes.fromhex(named), session)
+            self.leases.check_free(entry.nonce)  # it is the statement's erasure unit, and nobody else's
         ticket = self._keeper.submit(entry)
         if lease is not None:
             self.leases.advance(lease, entry.pae_digest, ticket, is_last=said.type == predicates.RUN_CLOSE)
         if said.type == predicates.ERASURE:  # committed and published first, destroyed then
             threading.Thread(target=self._complete, args=(ticket,), name="apostille-erasure", daemon=True).start()
         self._recent[entry.nonce] = (entry.pae_digest, ticket)
+        self._admitted += 1
         if len(self._recent) > _RECENT:
-            self._recent.popitem(last=False)
+            _, (_, oldest) = self._recent.popitem(last=False)
+            if isinstance(oldest, Ticket):
+                oldest.wait()  # from here on the reader finds it; more than these can't be waiting, so it is there
         return ticket
 
     def _complete(self, ticket: Ticket) -> None:
@@ -378,6 +421,8 @@ class Admission:
     def _place(self, session: Session, checked: _Checked, run: bytes) -> Lease:
         fields = checked.said.predicate
         if checked.said.type == predicates.RUN_OPEN:
+            if run in self._recent or self._reader.index_of_receipt(run) is not None:
+                raise ConflictError("a statement has this id for its nonce")
             lease = self.leases.begin(run, checked.signer, session)
         else:
             lease = self.leases.held(run, session)
@@ -423,6 +468,8 @@ def _check_kind(session: Session, said: Statement, key: ClientKey, times: _Times
     allowed = {predicates.ERASURE} if key.certificate.usage == "erasure" else CLIENT_TYPES
     if said.type not in allowed:
         raise UntrustedError(f"a client's {key.certificate.usage} key may not say {said.type}")
+    if said.type == predicates.GAP and "run" not in said.predicate and key.certificate.held_by == "agent":
+        raise UntrustedError("an agent declares gaps in its own runs only, not in what others say")
     keychain.check_signer(said, key.certificate.index + 1, key.certificate)
     if said.predicate["captured_at"] > times.latest:
         raise PolicyError("the statement's time lies ahead of the keeper's clock")

@@ -12,6 +12,7 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 from apostille.core.digest import SIZE, sha256
+from apostille.core.strict import MAX_SAFE_INTEGER
 from apostille.errors import ApostilleError, ConflictError, NotFoundError, RollbackError, UnavailableError, UntrustedError
 from apostille.ports import Clock, Reader
 from apostille.services.binding import bind
@@ -100,6 +101,14 @@ class Leases:
             return Lease(run, opener, holder=holder)
         raise ConflictError("a run with this id was opened before")
 
+    def check_free(self, run: bytes) -> None:
+        """Raise ``ConflictError`` where a run has this id."""
+        try:
+            self.find(run)
+        except NotFoundError:
+            return
+        raise ConflictError("a run has this nonce for its id")
+
     def held(self, run: bytes, holder: object) -> Lease:
         """Return a run that ``holder`` may go on with.
 
@@ -175,8 +184,8 @@ class Leases:
         return closing
 
     def _load(self, run: bytes) -> Lease | None:
-        indexes = self._reader.run_indexes(run)
-        return self._read(run, indexes[0], indexes[-1]) if indexes else None
+        span = self._reader.run_span(run, MAX_SAFE_INTEGER)  # not all of its indexes: a long run would hold up all others
+        return self._read(run, *span) if span is not None else None
 
     def _read(self, run: bytes, first: int, last: int) -> Lease | None:
         try:

@@ -105,7 +105,7 @@ class MemoryStore:
             (run, first, last)
             for run, (first, last) in ends.items()
             if predicates.RUN_CLOSE.encode() not in self._records[last].statement
-            and not any(run.hex().encode() in record.statement for record in self._records[last + 1 :])
+            and not any(f'"run":"{run.hex()}"'.encode() in record.statement for record in self._records[last + 1 :])
         ]
 
     def run_span(self, run: bytes, before: int) -> tuple[int, int] | None:

@@ -291,7 +291,8 @@ class SqliteStore:
                    (SELECT run, min(idx) AS first, max(idx) AS last FROM leaf WHERE run IS NOT NULL GROUP BY run) AS ends
                  ON leaf.idx = last WHERE CASE WHEN instr(statement, ?) > 0 THEN 0 ELSE NOT EXISTS (
                    SELECT 1 FROM leaf AS later
-                   WHERE later.idx > last AND instr(later.statement, CAST(lower(hex(ends.run)) AS BLOB)) > 0) END
+                   WHERE later.idx > last
+                       AND instr(later.statement, CAST('"run":"' || lower(hex(ends.run)) || '"' AS BLOB)) > 0) END
                  ORDER BY first"""
         rows = self._all(sql, (predicates.RUN_CLOSE.encode(),))
         return [(run, first, last) for run, first, last in (_typed(row, bytes, int, int) for row in rows)]

@@ -108,6 +108,7 @@ class Client:
         previous: str = ZERO_HEX,
         *,
         unit=None,
+        nonce=None,
         contents=(),
         agent="a",
         **fields,
@@ -117,7 +118,8 @@ class Client:
         if run is not None:
             fields |= {"run": run.hex(), "seq": seq, "previous": previous}
         draft = Draft(kind, fields, {"agent": agent}, contents)
-        entry = self.attester.attest(draft, unit=unit or run or b"u" * 16, run=run)
+        nonce = nonce or self.random.token(16)
+        entry = self.attester.attest(draft, unit=unit or run or nonce, run=run, nonce=nonce)
         handed = frames.Handed(entry.statement, entry.signature, entry.unit, tuple(o.content for o in entry.openings))
         return handed, entry.pae_digest.hex()
 

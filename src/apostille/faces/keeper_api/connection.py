@@ -16,7 +16,7 @@ from typing import Protocol
 
 from apostille.core import frames
 from apostille.core.frames import Frame
-from apostille.errors import ApostilleError, MalformedError, UntrustedError
+from apostille.errors import ApostilleError, MalformedError, TooLargeError, UntrustedError
 from apostille.services.admission import Admission, Outcome, Session
 from apostille.services.keeper import Keeper
 from apostille.services.sequencer import Ticket
@@ -90,10 +90,24 @@ class Connection:
             threading.Thread(target=work, name="apostille-keeper-client", daemon=True) for work in (self._read, self._write)
         ]
 
-    def start(self) -> None:
-        """Begin to talk."""
-        for thread in self._threads:
-            thread.start()
+    def start(self) -> bool:
+        """Begin to talk; tell whether there were threads to be had for it."""
+        try:
+            for thread in self._threads:
+                thread.start()
+        except RuntimeError as error:
+            _log.warning("a connection could not be taken: %s", error)
+            return False
+        return True
+
+    def abandon(self) -> None:
+        """End what could not begin."""
+        with contextlib.suppress(OSError):
+            self._peer.shutdown(socket.SHUT_RDWR)
+        if self._threads[0].ident is not None:
+            self._threads[0].join()
+        self._peer.close()
+        self._server.gone(self)
 
     def finish(self, last: Frame) -> None:
         """Read no further, answer what is under way, say ``last``, and end."""
@@ -105,11 +119,12 @@ class Connection:
 
     def join(self, deadline: float) -> None:
         """Wait for the end until ``deadline``, then cut it."""
-        for thread in self._threads:
+        begun = [thread for thread in self._threads if thread.ident is not None]
+        for thread in begun:
             thread.join(max(0.0, deadline - time.monotonic()))
         with contextlib.suppress(OSError):
             self._peer.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
+        for thread in begun:
             thread.join()
 
     def answer(self, make: Callable[[], Frame]) -> None:
@@ -267,11 +282,21 @@ class Connection:
 
     def _receipt(self, asked: frames.AskReceipt) -> None:
         keeper, since = self._server.keeper, asked.since or None
-        if asked.receipt_id is not None:
-            state, data = keeper.receipt(asked.receipt_id.hex(), since=since)
-        else:
-            state, data = keeper.receipt_at(asked.index, since=since)
-        self.answer(lambda: frames.ReceiptIs(asked.request, state, data))
+        if asked.receipt_id is None:
+            self._server.admission.check_own(self.session, asked.index)
+
+        # Made when it is its turn: a thousand that nobody takes are not kept.
+        def make() -> Frame:
+            try:
+                if asked.receipt_id is not None:
+                    state, data = keeper.receipt(asked.receipt_id.hex(), since=since)
+                else:
+                    state, data = keeper.receipt_at(asked.index, since=since)
+            except ApostilleError as error:
+                return frames.Failed(asked.request, *frames.error_words(error))
+            return frames.ReceiptIs(asked.request, state, data)
+
+        self.answer(make)
 
     # -- writing
 
@@ -300,7 +325,11 @@ class Connection:
             self._server.gone(self)
 
     def _send(self, frame: Frame) -> None:
-        self._peer.sendall(frames.format_frame(frame), socket.MSG_NOSIGNAL)  # a peer that is gone must not end the keeper
+        try:
+            data = frames.format_frame(frame)
+        except TooLargeError as error:  # it ends nothing: who asked would only come back and ask again
+            data = frames.format_frame(frames.Failed(frame.request, *frames.error_words(error)))
+        self._peer.sendall(data, socket.MSG_NOSIGNAL)  # a peer that is gone must not end the keeper
 
 
 def _appended(request: int, outcomes: list[Outcome]) -> Frame:

@@ -145,13 +145,16 @@ class KeeperServer:
                 session = Session(uid, may_enrol=uid == own or uid in self._allowed, is_own_uid=uid == own)
                 connection = Connection(self, peer, session)
                 self._connections.add(connection)
-            connection.start()
+                is_begun = connection.start()
+            if not is_begun:
+                connection.abandon()
 
     def gone(self, connection: Connection) -> None:
         """Forget a connection."""
         with self._lock:
             self._connections.discard(connection)
             is_closing = self._is_closing
+        self._waits.forget(connection)
         # At the end runs stay with clients that the next keeper will hear of.
         if not is_closing:
             self.admission.drop(connection.session)
@@ -197,6 +200,11 @@ class _Waits:
             self._waiting.append((time.monotonic() + MAX_MERGE_DELAY_SECONDS, connection, asked))
             self._changed.notify_all()
 
+    def forget(self, connection: Connection) -> None:
+        """Let go of what a connection that is gone has waited for."""
+        with self._changed:
+            self._waiting = [wait for wait in self._waiting if wait[1] is not connection]
+
     def close(self) -> None:
         """Stop."""
         with self._changed:
@@ -220,8 +228,11 @@ class _Waits:
             newest, now = keeper.newest_checkpoint, time.monotonic()
             size = newest.size if newest is not None else 0
             with self._changed:
-                done = [wait for wait in self._waiting if wait[2].index < size or wait[0] < now]
-                self._waiting = [wait for wait in self._waiting if wait not in done]
+                done: list[tuple[float, Connection, frames.Wait]] = []
+                rest: list[tuple[float, Connection, frames.Wait]] = []
+                for wait in self._waiting:
+                    (done if wait[2].index < size or wait[0] < now else rest).append(wait)
+                self._waiting = rest
             for _, connection, asked in done:
                 if asked.index < size:
                     make = _maker(head_frame, keeper, asked.request)
