@@ -5,6 +5,9 @@ The keeper's admission is real, with its log in memory; those that need processe
 
 from __future__ import annotations
 
+import itertools
+from datetime import datetime
+
 import pytest
 
 from apostille.core import frames, keys, predicates
@@ -173,3 +176,17 @@ def test_a_lease_of_a_long_closed_run_reads_its_two_ends_only(here, client, monk
     monkeypatch.setattr(here.world.store, "run_indexes", lambda run: pytest.fail("all of them"))
     with pytest.raises(ConflictError, match="closed"):
         here.admission.lease(client.session, RUN)
+
+
+def test_a_time_is_one_that_there_is():
+    """What the statement reader takes, every reader of dates takes, and the other way round; year 0 is none of theirs."""
+    for year in (0, 1, 4, 100, 400, 1900, 2000, 2023, 2024, 2100, 9999):
+        for month, day in itertools.product(range(14), range(33)):
+            text = f"{year:04}-{month:02}-{day:02}T00:00:00.000Z"
+            try:
+                datetime.fromisoformat(text)
+            except ValueError:
+                with pytest.raises(MalformedError):
+                    predicates.FIELDS["captured_at"](text)
+            else:
+                predicates.FIELDS["captured_at"](text)

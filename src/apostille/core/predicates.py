@@ -80,9 +80,8 @@ def _erased(value: Any) -> None:
 _DIGEST = "[0-9a-f]{64}"
 _KEY_ID = "[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="  # base64 of 32 bytes; its last two bits are zero
 # Days that there are: who reads a time back must not stumble over the 31st of November.
-_LEAP_DAY = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29"
-_DAY = f"[0-9]{{4}}-((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)|{_LEAP_DAY}"
-_TIME = f"({_DAY})T([01][0-9]|2[0-3])(:[0-5][0-9]){{2}}[.][0-9]{{3}}Z"
+_NO_DAY = "0000|.{5}(02-3|(0[469]|11)-31)|(?!(..(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-).{5}02-29"
+_TIME = f"(?!{_NO_DAY})[0-9]{{4}}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])(:[0-5][0-9]){{2}}[.][0-9]{{3}}Z"
 _digest = _text("a SHA-256 digest", _DIGEST)
 _TEXTS = (
     (_DIGEST, "delegation issuer next previous"),

@@ -186,7 +186,7 @@ def test_bad_values(name):
 
 
 GOOD_FIELDS = {
-    "captured_at": ["0000-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"],
+    "captured_at": ["0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"],
     "assurance": ["bound", "observed"],
     "commitment": ["salted", "plain"],
     "count": [0, 2**53 - 1],

@@ -117,10 +117,10 @@ def test_compromise_goes_with_revocation(event):
     [
         (NOW, LATER, True),
         (NOW, NOW, True),
-        ("0000-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z", True),
+        ("0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z", True),
         (LATER, NOW, False),
         ("2026-11-24T03:00:02.125Z", "2026-11-24T03:00:02.124Z", False),
-        ("9999-12-31T23:59:59.999Z", "0000-01-01T00:00:00.000Z", False),
+        ("9999-12-31T23:59:59.999Z", "0001-01-01T00:00:00.000Z", False),
     ],
 )
 def test_a_gap_does_not_end_before_it_begins(begin, end, holds):
