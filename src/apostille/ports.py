@@ -19,11 +19,7 @@ from apostille.core.tree import Growth, Head
 ERASURE_MARK = f'"predicateType":"{ERASURE}"'.encode()
 
 
-# The four below are made for every output. They are values like the others: nobody changes them. But to make them frozen takes
-# a third of the time of a signature.
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class OpeningText:
     """One opening in the clear, on its way to the keeper.
 
@@ -38,7 +34,7 @@ class OpeningText:
     content: bytes
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class PendingEntry:
     """A signed statement that has no place in the log yet.
 
@@ -121,7 +117,7 @@ class UnsignedEntry:
         return self._signed
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class SealedOpening:
     """One opening as it is stored: AES-256-GCM under the record's key; empty once it was destroyed."""
 
@@ -129,7 +125,7 @@ class SealedOpening:
     ciphertext: bytes
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """All that the store keeps of one leaf.
 

@@ -1,4 +1,4 @@
-"""Every error has a stable code, an exit code and an HTTP status, in one table (style.md section 6)."""
+"""Every error has a stable code and an exit code, in one table (style.md section 6)."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ import pytest
 from apostille import errors
 from apostille.faces import codes
 
-# class -> (stable code, exit code, HTTP status). Changing a line here changes a promise to scripts and clients.
+# class -> (stable code, exit code). Changing a line here changes a promise to scripts.
 PROMISED = {
-    "ApostilleError": ("error", 70, 500),
-    "MalformedError": ("malformed", 65, 400),
-    "MalformedJsonError": ("malformed-json", 65, 400),
-    "MalformedNoteError": ("malformed-note", 65, 400),
-    "MalformedCheckpointError": ("malformed-checkpoint", 65, 400),
-    "MalformedEnvelopeError": ("malformed-envelope", 65, 400),
-    "MalformedProofError": ("malformed-proof", 65, 400),
-    "MalformedTilePathError": ("malformed-tile-path", 65, 400),
-    "TooLargeError": ("too-large", 65, 413),
-    "UnsupportedVersionError": ("unsupported-version", 65, 400),
-    "CanonicalizationError": ("canonicalization-refused", 65, 502),
-    "VerificationError": ("not-verified", 1, 409),
-    "InvalidSignatureError": ("invalid-signature", 1, 409),
-    "DigestMismatchError": ("digest-mismatch", 1, 409),
-    "InclusionError": ("inclusion", 1, 409),
-    "ConsistencyError": ("consistency", 1, 409),
-    "PolicyError": ("policy", 1, 409),
-    "UntrustedError": ("untrusted", 3, 401),
-    "IncompleteError": ("incomplete", 4, 409),
-    "MisbehaviourError": ("misbehaviour", 1, 503),
-    "SplitViewError": ("split-view", 1, 503),
-    "RollbackError": ("HALT_ROLLBACK", 1, 503),
-    "ConflictError": ("conflict", 69, 503),
-    "NotFoundError": ("not-found", 2, 404),
-    "UnavailableError": ("unavailable", 69, 503),
-    "StorageUnavailableError": ("storage-unavailable", 69, 503),
-    "BackPressureError": ("back-pressure", 69, 503),
-    "OutcomeUnknownError": ("outcome-unknown", 69, 503),
-    "ConfigurationError": ("configuration", 78, 500),
+    "ApostilleError": ("error", 70),
+    "MalformedError": ("malformed", 65),
+    "MalformedJsonError": ("malformed-json", 65),
+    "MalformedNoteError": ("malformed-note", 65),
+    "MalformedCheckpointError": ("malformed-checkpoint", 65),
+    "MalformedEnvelopeError": ("malformed-envelope", 65),
+    "MalformedProofError": ("malformed-proof", 65),
+    "MalformedTilePathError": ("malformed-tile-path", 65),
+    "TooLargeError": ("too-large", 65),
+    "UnsupportedVersionError": ("unsupported-version", 65),
+    "CanonicalizationError": ("canonicalization-refused", 65),
+    "VerificationError": ("not-verified", 1),
+    "InvalidSignatureError": ("invalid-signature", 1),
+    "DigestMismatchError": ("digest-mismatch", 1),
+    "InclusionError": ("inclusion", 1),
+    "ConsistencyError": ("consistency", 1),
+    "PolicyError": ("policy", 1),
+    "UntrustedError": ("untrusted", 3),
+    "IncompleteError": ("incomplete", 4),
+    "MisbehaviourError": ("misbehaviour", 1),
+    "SplitViewError": ("split-view", 1),
+    "RollbackError": ("HALT_ROLLBACK", 1),
+    "ConflictError": ("conflict", 69),
+    "NotFoundError": ("not-found", 2),
+    "UnavailableError": ("unavailable", 69),
+    "StorageUnavailableError": ("storage-unavailable", 69),
+    "BackPressureError": ("back-pressure", 69),
+    "OutcomeUnknownError": ("outcome-unknown", 69),
+    "ConfigurationError": ("configuration", 78),
 }
 CLASSES = {
     name: found for name, found in vars(errors).items() if inspect.isclass(found) and issubclass(found, errors.ApostilleError)
@@ -60,9 +60,9 @@ def test_the_table_is_complete():
 
 
 @pytest.mark.parametrize("name", PROMISED)
-def test_code_exit_and_status(name):
+def test_code_and_exit(name):
     error = make(name)
-    assert (error.code, codes.exit_code(error), codes.http_status(error)) == PROMISED[name]
+    assert (error.code, codes.exit_code(error)) == PROMISED[name]
     assert "code" in vars(CLASSES[name]), "each class says its own code"
     assert name.endswith("Error")
 
@@ -74,13 +74,12 @@ def test_codes_are_unique():
 
 def test_only_the_root_is_not_in_the_table():
     """Nobody raises the root itself; were it raised, it would say nothing about the evidence."""
-    assert [name for name, (_, code, _) in PROMISED.items() if code == codes.INTERNAL] == ["ApostilleError"]
+    assert [name for name, (_, code) in PROMISED.items() if code == codes.INTERNAL] == ["ApostilleError"]
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), RuntimeError("x"), AssertionError(), KeyboardInterrupt()])
 def test_what_is_not_ours_is_no_verdict(error):
     assert codes.exit_code(error) == 70
-    assert codes.http_status(error) == 500
     shown = codes.as_json(error)
     assert shown["code"] == "internal"
     assert "nothing about the evidence" in shown["message"]

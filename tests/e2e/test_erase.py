@@ -221,3 +221,15 @@ def test_a_store_without_an_erasure_key_gets_one_from_its_root(secret):
     assert secret.run("keys", "certify-erasure", "--root-key", keys / "root.pem").clear().code == 2
     secret.ok("erase", "--run", second, "--yes")
     assert secret.run("verify", ".apostille").code == 5
+
+
+def test_a_damaged_erasure_is_a_finding_when_another_run_is_verified(secret):
+    """Whoever can write to the database must not turn a verdict into a fault of ours (exit 70)."""
+    first, second = run_ids(secret)
+    (index,) = secret.ok("--json", "erase", "--run", second, "--yes").json["statements"]
+    db = apsw.Connection(str(secret.store / "store.sqlite"))
+    db.execute("UPDATE opening SET sealed = x'00' WHERE idx = ?", (index,))
+    db.close()
+    found = secret.run("--json", "verify", first).clear()
+    assert found.code == 65, found.text
+    assert "packed openings are cut off" in found.text

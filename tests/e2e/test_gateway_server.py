@@ -10,7 +10,7 @@ import threading
 import pytest
 from gateway_kit import Connection, request
 
-from apostille.errors import NotFoundError, StorageUnavailableError, UnavailableError
+from apostille.errors import NotFoundError, OutcomeUnknownError, StorageUnavailableError, UnavailableError
 from apostille.faces.gateway.server import GatewayServer, loopback_socket
 from apostille.faces.gateway.sessions import ClientRuns
 from apostille.faces.gateway.upstream import UpstreamSettings
@@ -29,9 +29,9 @@ class NoReceipts:
             raise StorageUnavailableError("the log has stopped")
 
 
-def server(**more):
+def server(keeper=None, **more):
     source = ClientRuns({}, lambda agent: pytest.fail("no run is opened here"), lambda: 0.0)
-    return GatewayServer(source, UpstreamSettings("http://127.0.0.1:1/v1"), NoReceipts(), **more)
+    return GatewayServer(source, UpstreamSettings("http://127.0.0.1:1/v1"), keeper or NoReceipts(), **more)
 
 
 def test_in_a_thread_of_its_own():
@@ -145,3 +145,21 @@ def test_garbage_instead_of_http():
             assert connection.ask("GET", "/healthz").status == 200
     finally:
         found.stop()
+
+
+class LostKeeper(NoReceipts):
+    """A keeper in another process that does not answer in time."""
+
+    def receipt(self, receipt_id, *, since=None):
+        raise OutcomeUnknownError("the keeper has not answered after 30 s")
+
+
+def test_a_keeper_that_does_not_answer_is_no_fault_of_the_gateway():
+    found = server(LostKeeper())
+    found.start()
+    try:
+        with Connection(found.url) as connection:
+            response = connection.ask("GET", f"/receipts/{'0' * 32}")
+    finally:
+        found.stop()
+    assert (response.status, response.error["code"], response.headers["retry-after"]) == (503, "log_unavailable", "1")

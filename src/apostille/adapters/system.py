@@ -7,7 +7,7 @@ import threading
 import time
 
 _BLOCK_BYTES = 4096
-_LARGEST = 32  # what keys are made of comes straight from the system
+_LARGEST = 32  # salts, nonces and sealing keys; what is larger (the seed of a P-256 key) comes straight from the system
 _MAX_AGE_SECONDS = 0.01
 
 

@@ -36,6 +36,8 @@ from dataclasses import dataclass, fields
 from typing import Any, NoReturn, TypeAlias
 
 from apostille import errors
+from apostille.core.digest import SIZE
+from apostille.core.predicates import ID_BYTES
 from apostille.core.strict import MAX_UINT63
 from apostille.errors import ApostilleError, MalformedError, TooLargeError
 
@@ -344,16 +346,18 @@ def _record(kind: type[Any], *codecs: _Codec) -> _Codec:
 
 def _handed() -> _Codec:
     # By hand: there may be thousands a second.
+    write_length, _ = _integer(_U16)
+
     def write(value: Handed) -> bytes:
-        if len(value.unit) != 16:
-            _malformed("an erasure unit has 16 bytes")
+        if len(value.unit) != ID_BYTES:
+            _malformed(f"an erasure unit has {ID_BYTES} bytes")
         if len(value.openings) > MAX_OPENINGS:
             raise TooLargeError(f"{len(value.openings):,} openings of a statement", limit=MAX_OPENINGS, spec=SPEC)
         return b"".join(
             (
                 _U32.pack(len(value.statement)),
                 value.statement,
-                _integer(_U16)[0](len(value.signature)),
+                write_length(len(value.signature)),
                 value.signature,
                 value.unit,
                 _U32.pack(len(value.openings)),
@@ -364,7 +368,7 @@ def _handed() -> _Codec:
     def read(reader: _Reader) -> Handed:
         statement = reader.take(reader.number(_U32))
         signature = reader.take(reader.number(_U16))
-        unit = reader.take(16)
+        unit = reader.take(ID_BYTES)
         return Handed(
             statement,
             signature,
@@ -377,19 +381,20 @@ def _handed() -> _Codec:
 
 _u8, _u63, _u64 = _integer(struct.Struct("B")), _count(), _integer(_U64)
 _short, _long, _words = _sized(_U16), _sized(_U32), _text()
+_LEAST_HANDED = 4 + 2 + ID_BYTES + 4  # bytes of one with nothing in it
 _SHAPES: dict[type[Any], tuple[int, tuple[_Codec, ...]]] = {
     Challenge: (1, (_u8, _fixed(CHALLENGE_BYTES))),
     Hello: (2, (_short, _short)),
-    Enrol: (3, (_short, _short, _words, _words, _optional(_fixed(TOKEN_BYTES)), _optional(_fixed(32)))),
+    Enrol: (3, (_short, _short, _words, _words, _optional(_fixed(TOKEN_BYTES)), _optional(_fixed(SIZE)))),
     Welcome: (4, (_words, _words, _words)),
-    Lease: (5, (_fixed(16),)),
-    Leased: (6, (_u63, _fixed(32))),
-    Append: (7, (_list(_handed(), 26, MAX_HANDED),)),
+    Lease: (5, (_fixed(ID_BYTES),)),
+    Leased: (6, (_u63, _fixed(SIZE))),
+    Append: (7, (_list(_handed(), _LEAST_HANDED, MAX_HANDED),)),
     Appended: (8, (_list(_u64, 8), _list(_record(Refusal, _integer(_U32), _words, _words), 8))),
     Wait: (9, (_u63, _u8)),
     AskHead: (10, ()),
-    HeadIs: (11, (_u63, _u63, _fixed(32), _long)),
-    AskReceipt: (12, (_optional(_fixed(16)), _u63, _u63)),
+    HeadIs: (11, (_u63, _u63, _fixed(SIZE), _long)),
+    AskReceipt: (12, (_optional(_fixed(ID_BYTES)), _u63, _u63)),
     ReceiptIs: (13, (_words, _long)),
     HandOver: (14, ()),
     Failed: (15, (_words, _words)),

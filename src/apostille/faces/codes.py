@@ -1,4 +1,4 @@
-"""What each error means to a shell and to HTTP, in one table, and the one JSON shape of an error."""
+"""What each error means to a shell, in one table, and the one JSON shape of an error. HTTP: ``faces.gateway.problems``."""
 
 from __future__ import annotations
 
@@ -19,21 +19,19 @@ INTERNAL = 70
 CONFIGURATION = 78
 
 # The first class in the list that an error belongs to decides.
-_TABLE: tuple[tuple[type[errors.ApostilleError], int, int], ...] = (
-    (errors.UntrustedError, UNTRUSTED, 401),
-    (errors.IncompleteError, INCOMPLETE, 409),
-    (errors.VerificationError, ALTERED, 409),
-    (errors.MisbehaviourError, ALTERED, 503),
-    (errors.TooLargeError, MALFORMED, 413),
-    (errors.MalformedError, MALFORMED, 400),
-    (errors.CanonicalizationError, MALFORMED, 502),
-    (errors.ConflictError, UNAVAILABLE, 503),
-    (errors.NotFoundError, USAGE, 404),
-    (errors.UnavailableError, UNAVAILABLE, 503),
-    (errors.OutcomeUnknownError, UNAVAILABLE, 503),
-    (errors.ConfigurationError, CONFIGURATION, 500),
+_TABLE: tuple[tuple[type[errors.ApostilleError], int], ...] = (
+    (errors.UntrustedError, UNTRUSTED),
+    (errors.IncompleteError, INCOMPLETE),
+    (errors.VerificationError, ALTERED),
+    (errors.MisbehaviourError, ALTERED),
+    (errors.MalformedError, MALFORMED),
+    (errors.CanonicalizationError, MALFORMED),
+    (errors.ConflictError, UNAVAILABLE),
+    (errors.NotFoundError, USAGE),
+    (errors.UnavailableError, UNAVAILABLE),
+    (errors.OutcomeUnknownError, UNAVAILABLE),
+    (errors.ConfigurationError, CONFIGURATION),
 )
-
 
 # Of several results the gravest counts; one that could not be looked at weighs more than one that is in order.
 _GRAVITY = (*(INTERNAL, ALTERED, MALFORMED, UNTRUSTED, INCOMPLETE), *(USAGE, UNAVAILABLE, CONFIGURATION), *(ERASED, VERIFIED))
@@ -46,12 +44,7 @@ def gravest(found: Iterable[int]) -> int:
 
 def exit_code(error: BaseException) -> int:
     """Return the exit code of an error. Whatever is not ours is 70: it says nothing about the evidence."""
-    return next((code for kind, code, _ in _TABLE if isinstance(error, kind)), INTERNAL)
-
-
-def http_status(error: BaseException) -> int:
-    """Return the HTTP status of an error; 500 for whatever is not ours."""
-    return next((status for kind, _, status in _TABLE if isinstance(error, kind)), 500)
+    return next((code for kind, code in _TABLE if isinstance(error, kind)), INTERNAL)
 
 
 def as_json(error: BaseException) -> dict[str, Any]:

@@ -40,9 +40,8 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 DEFAULT_TIMEOUT_SECONDS = 30.0
 _MAX_FILE_BYTES = 2**30  # of an artifact
-_LARGE = (
-    64 * 1024
-)  # characters or bytes from which on a loop is not to be held up: cleaning and hashing take a millisecond and more
+# Characters or bytes from which on a loop is not to be held up: cleaning and hashing take a millisecond and more.
+_LARGE = 64 * 1024
 
 
 class Receipt:

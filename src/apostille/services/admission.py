@@ -281,7 +281,8 @@ class Admission:
 
         Raises:
             NotFoundError: There is no such run: its run-open opens it.
-            ConflictError: It is closed, or another connection has it.
+            ConflictError: It is closed.
+            UnavailableError: Another connection has it.
             UntrustedError: It belongs to somebody else.
         """
         with self._lock:

@@ -142,8 +142,9 @@ class AuditState:
         )
 
 
-_MEMBERS = {"version", "origin", "size", "root", "has_keys", "places", "gaps", "erasures", "open_erasures"}
-_MORE = {"run_count", "runs", "ended", "replaced"}
+_MEMBERS = {"version", "origin", "size", "root", "has_keys", "places", "gaps", "erasures", "open_erasures"} | {
+    *("run_count", "runs", "ended", "replaced")
+}
 
 
 def format_state(state: AuditState) -> bytes:
@@ -173,7 +174,7 @@ def parse_state(data: bytes) -> AuditState:
         MalformedError: Not one that ``format_state`` has written.
     """
     value = strict.canonical_json_value(data, spec=SPEC)
-    strict.exact_members(value, _MEMBERS | _MORE, spec=SPEC)
+    strict.exact_members(value, _MEMBERS, spec=SPEC)
     if value["version"] != VERSION or not isinstance(value["has_keys"], bool):
         raise MalformedError("of another version", spec=SPEC)
     size = strict.integer(value["size"], spec=SPEC)
@@ -191,18 +192,18 @@ def parse_state(data: bytes) -> AuditState:
     if len({run.id for run in runs}) != len(runs):
         raise MalformedError("a run twice", spec=SPEC)
     return AuditState(
-        strict.string(value["origin"], spec=SPEC, limit=255),
-        size,
-        strict.hex_bytes(value["root"], SIZE, spec=SPEC),
-        value["has_keys"],
-        places,
-        _indexes(value["gaps"], size),
-        _indexes(value["erasures"], size),
-        _indexes(value["open_erasures"], size),
-        strict.integer(value["run_count"], spec=SPEC, low=len(runs)),
-        runs,
-        _ends(value["ended"], size),
-        _ends(value["replaced"], size),
+        origin=strict.string(value["origin"], spec=SPEC, limit=255),
+        size=size,
+        root_hash=strict.hex_bytes(value["root"], SIZE, spec=SPEC),
+        has_keys=value["has_keys"],
+        places=places,
+        gaps=_indexes(value["gaps"], size),
+        erasures=_indexes(value["erasures"], size),
+        open_erasures=_indexes(value["open_erasures"], size),
+        run_count=strict.integer(value["run_count"], spec=SPEC, low=len(runs)),
+        runs=runs,
+        ended=_ends(value["ended"], size),
+        replaced=_ends(value["replaced"], size),
     )
 
 

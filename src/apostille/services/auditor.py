@@ -212,18 +212,18 @@ def _go_on(
 def _after(audit: Audit, ledger: Ledger, tree: Head) -> AuditState:
     """Return from where the next audit can go on."""
     return AuditState(
-        audit.origin,
-        audit.size,
-        tree.root_hash,
-        ledger.has_own_keys,
-        bytes(audit.openings.places),
-        tuple(audit.gap_indexes),
-        tuple(audit.erasures),
-        tuple(sorted(audit.open_erasures)),
-        audit.run_count,
-        tuple(audit.open_runs),
-        dict(ledger.keys.ended),
-        dict(ledger.keys.replaced),
+        origin=audit.origin,
+        size=audit.size,
+        root_hash=tree.root_hash,
+        has_keys=ledger.has_own_keys,
+        places=bytes(audit.openings.places),
+        gaps=tuple(audit.gap_indexes),
+        erasures=tuple(audit.erasures),
+        open_erasures=tuple(sorted(audit.open_erasures)),
+        run_count=audit.run_count,
+        runs=tuple(audit.open_runs),
+        ended=dict(ledger.keys.ended),
+        replaced=dict(ledger.keys.replaced),
     )
 
 

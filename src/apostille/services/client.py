@@ -181,11 +181,7 @@ class KeeperClient:
         """
         with self._lock:
             self._shown.append(key)
-
-        def hello(number: int, challenge: bytes) -> Frame:
-            return frames.Hello(number, key.spki, key.sign(frames.hello_message(self.origin, challenge)))
-
-        self._talk.ask(hello, self._talk.patience_seconds)
+        self._talk.ask(lambda number, challenge: self._hello(key, number, challenge), self._talk.patience_seconds)
         indexes = [ticket.wait() for ticket in [self.submit(entry) for entry in entries]]
         if indexes:
             self.wait_published(indexes[-1], self._talk.patience_seconds)
@@ -197,21 +193,26 @@ class KeeperClient:
         Raises:
             UnavailableError: The keeper is not there or not ready.
         """
+        try:
+            self._look()
+        except UnavailableError:
+            raise
+        except ApostilleError as error:  # whatever keeps it from answering: nothing may be handed in
+            raise UnavailableError(str(error)) from error
+
+    def _look(self) -> None:
         now = self._clock.monotonic()
         probe = self._probe
-        try:
-            if probe is None:
-                self._probe = self._talk.post(_ask_head) if self._keys else None
-                self._ask_head(READY_SECONDS)
-                return
-            if not probe.done.is_set():
-                if now - self._probed_at > PROBE_SECONDS:
-                    raise UnavailableError("the keeper does not answer")
-                return
-            if now - self._probed_at > PROBE_SECONDS / 2:
-                self._probe, self._probed_at = self._talk.post(_ask_head), now
-        except OutcomeUnknownError as error:
-            raise UnavailableError(str(error)) from error
+        if probe is None:
+            self._probe = self._talk.post(_ask_head) if self._keys else None
+            self._ask_head(READY_SECONDS)
+            return
+        if not probe.done.is_set():
+            if now - self._probed_at > PROBE_SECONDS:
+                raise UnavailableError("the keeper does not answer")
+            return
+        if now - self._probed_at > PROBE_SECONDS / 2:
+            self._probe, self._probed_at = self._talk.post(_ask_head), now
         if isinstance(probe.answer, ApostilleError):
             raise probe.answer
 
@@ -280,14 +281,11 @@ class KeeperClient:
             proof = key.sign(frames.hello_message(self.origin, challenge))
             return frames.Enrol(number, key.spki, proof, holder, held_by, self._token, replaces)
 
-        def hello(number: int, challenge: bytes) -> Frame:
-            return frames.Hello(number, key.spki, key.sign(frames.hello_message(self.origin, challenge)))
-
         try:
             answer = self._talk.ask(enrol, self._talk.patience_seconds)
         except ConflictError:  # it was certified, and the answer was lost
             del self._asked_for[held_by, holder]  # the keeper takes it now, or never
-            answer = self._talk.ask(hello, self._talk.patience_seconds)
+            answer = self._talk.ask(lambda number, challenge: self._hello(key, number, challenge), self._talk.patience_seconds)
         if not isinstance(answer, frames.Welcome):
             raise MalformedError("not an answer to this question", spec=frames.SPEC)
         self._token = None
@@ -321,12 +319,15 @@ class KeeperClient:
 
     def hellos(self, challenge: bytes) -> list[frames.Hello]:
         """Return the proofs of the keys that are in use, for one connection."""
-        message, now = frames.hello_message(self.origin, challenge), self._clock.now_ms()
+        now = self._clock.now_ms()
         with self._lock:
             self._old_keys = [key for key in self._old_keys if now < key.ends_at_ms]
             mine = [key.attester.key for key in (*self._keys.values(), *self._old_keys) if now < key.ends_at_ms]
             mine += self._shown
-        return [frames.Hello(0, key.spki, key.sign(message)) for key in mine]
+        return [self._hello(key, 0, challenge) for key in mine]
+
+    def _hello(self, key: keys.StatementKey, number: int, challenge: bytes) -> frames.Hello:
+        return frames.Hello(number, key.spki, key.sign(frames.hello_message(self.origin, challenge)))
 
     def welcome(self, answer: frames.Welcome) -> None:
         """Learn how the keeper sees this side."""

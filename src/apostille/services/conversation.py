@@ -15,7 +15,6 @@ from apostille.core import frames, predicates
 from apostille.core.frames import Frame
 from apostille.errors import (
     ApostilleError,
-    ConflictError,
     MalformedError,
     OutcomeUnknownError,
     StorageUnavailableError,
@@ -303,7 +302,7 @@ class Conversation:
             link.send(frames.Lease(0, run))
             answer = link.receive()
             # Our own connection from before may not have ended for the keeper yet. What else is wrong, each statement will hear.
-            is_taken = isinstance(answer, frames.Failed) and answer.code == ConflictError.code and "another" in answer.message
+            is_taken = isinstance(answer, frames.Failed) and answer.code == UnavailableError.code
             if not is_taken or self._clock.monotonic() > deadline:
                 return
             with self._changed:

@@ -128,12 +128,13 @@ class Leases:
         """Give a run to ``holder``.
 
         Raises:
-            ConflictError: It is closed, or another connection has it.
+            ConflictError: It is closed.
+            UnavailableError: Another connection has it; it may end.
         """
         if lease.is_closed:
             raise ConflictError("the run is closed")
         if lease.holder not in {None, holder}:
-            raise ConflictError("another connection is writing this run")
+            raise UnavailableError("another connection is writing this run")
         self._held[holder] += lease.holder is None
         lease.holder = holder
         self._open[lease.run] = lease
@@ -165,7 +166,7 @@ class Leases:
                     lease.holder, lease.lost_at = None, now
 
     def close_lost(self, grace_seconds: float = GRACE_SECONDS) -> list[Ticket]:
-        """Close, as crashed, the runs that nobody has gone on with for the grace time.
+        """Close, as crashed, the runs that nobody has gone on with for the grace time: some of them, or with 0 all.
 
         Raises:
             StorageUnavailableError: The log has stopped.

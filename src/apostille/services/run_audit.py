@@ -52,9 +52,10 @@ def examine_run(
     indexes = reader.run_indexes(bytes.fromhex(run))
     findings = Findings(examination)
     ledger = Ledger(findings, audit, policy, reader, vault, now)
+    wanted = set(indexes)  # at least: what else they need may not be there to be read
     with examination.step(11, "every statement, signature, key and opening of the run; one chain without holes") as step:
         erasures = [index for index in reader.erasures() if _names_any(reader.record(index), indexes)]
-        wanted = {place for index in (*indexes, *erasures) for place in _keys_of(reader, index)} | {*indexes, *erasures}
+        wanted |= {place for index in (*indexes, *erasures) for place in _keys_of(reader, index)} | {*erasures}
         for index in sorted(wanted):
             ledger.take(read_leaf(reader, index))
         ledger.finish()

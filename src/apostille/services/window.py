@@ -16,9 +16,9 @@ from apostille.services.sequencer import Batch, Ticket
 
 MAX_ENTRIES = 65_536
 MAX_BYTES = 256 * 2**20
+MAX_ENTRY_BYTES = 60 * 2**20  # its frame has room for it, and for what stands around it
 _BATCH_ENTRIES = 1024
 _BATCH_BYTES = 4 * 2**20
-MAX_ENTRY_BYTES = 60 * 2**20  # its frame has room for it
 _OVERHEAD_BYTES = 128
 
 

@@ -132,9 +132,7 @@ def gateway_settings(folder: StoreFolder) -> GatewaySettings:
     if not isinstance(gateway, dict) or not isinstance(clients, dict):
         raise ConfigurationError(f"{folder.config.name}: gateway and clients are tables")
     known = {"upstream", "listen", "upstream_key_env"}
-    unknown = (gateway.keys() - known) | (
-        value.keys() - {"format", "origin", "clock_accepted_before", "gateway", "clients", "keeper"}
-    )
+    unknown = (gateway.keys() - known) | (value.keys() - _SETTINGS)
     if unknown or not all(isinstance(v, str) for v in (*gateway.values(), *clients.values())):
         shown = [name[:32] for name in sorted(unknown)[:4]]
         raise ConfigurationError(f"{folder.config.name}: unknown settings or not text: {shown}")

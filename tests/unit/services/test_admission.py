@@ -512,7 +512,7 @@ def test_one_writer_at_a_time(here, client) -> None:
     a = opened(client)
     first = client.session
     second = client.hello()
-    with pytest.raises(ConflictError, match="another connection"):
+    with pytest.raises(UnavailableError, match="another connection"):
         here.admission.lease(second, RUN)
     client.refused(client.output(RUN, 1, a)[0], UntrustedError, "no lease")
     here.admission.drop(first)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from apostille import wiring
@@ -29,7 +29,6 @@ from apostille.services.client import KeeperClient
 from apostille.storage.folder import keeper_settings
 
 TAKE_OVER_SECONDS = 20.0
-_START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
 _PAUSE_SECONDS = 0.05
 _PROGRAM = "from apostille.faces.cli import main; main()"
@@ -69,7 +68,7 @@ def keeper(terminal: Terminal, *, is_take_over: bool, token_fd: int | None) -> i
     return 0
 
 
-def _take_over(terminal: Terminal, hand_over: Any) -> ListeningKeeper:
+def _take_over(terminal: Terminal, hand_over: Callable[[], None]) -> ListeningKeeper:
     """Ask the keeper at work to let the store go, and become its keeper."""
     deadline = time.monotonic() + TAKE_OVER_SECONDS
     is_asked = False
@@ -86,7 +85,7 @@ def _take_over(terminal: Terminal, hand_over: Any) -> ListeningKeeper:
                 continue
             except UnavailableError as error:
                 if time.monotonic() > deadline - TAKE_OVER_SECONDS + 1:
-                    raise StorageUnavailableError(f"the keeper at work does not hand over: {error}") from error
+                    raise StorageUnavailableError(f"the keeper at work does not hand over, stop it first: {error}") from error
         time.sleep(_PAUSE_SECONDS)
 
 
@@ -146,6 +145,7 @@ class _Child:
         reading, self._pipe = os.pipe()
         self._out, writing = os.pipe()
         self._token = secrets.token_bytes(frames.TOKEN_BYTES)
+        os.write(self._pipe, self._token)  # while we hold the other end too: a child that dies early can't end us by SIGPIPE
         words = ["--json", "--quiet", "--store", str(terminal.folder.path), "keeper", "--token-fd", str(reading)]
         try:
             # -P: nothing is imported from the folder that we happen to be in. A session of its own: Ctrl-C is for us to pass on.
@@ -163,18 +163,16 @@ class _Child:
         finally:
             os.close(reading)
             os.close(writing)
-        os.write(self._pipe, self._token)
 
     def connect(self, holder: str, held_by: str) -> KeeperClient:
-        """Wait until it listens, and become its client."""
+        """Wait until it listens, and become its client. There is no time limit: it may have a large store to check or upgrade."""
         said = b""
         while (value := _document(said)) is None:
             more = os.read(self._out, 65536)
             if not more:
                 raise UnavailableError("the keeper did not start")
             said += more
-        is_ready = value.get("ready") is True
-        if not is_ready:
+        if value.get("ready") is not True:
             raise frames.error_of(str(value.get("code")), str(value.get("message")))
         return wiring.connect_keeper(self._folder, holder=holder, held_by=held_by, token=self._token)
 

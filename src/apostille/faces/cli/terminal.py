@@ -25,7 +25,6 @@ from apostille import wiring
 from apostille.errors import NotFoundError, StorageUnavailableError, TooLargeError
 from apostille.storage import files
 
-_ASCII_END = 0x7F
 # Shown as they are beyond ASCII: letters, digits and signs of general use. Everything that hides, joins or turns is drawn.
 _HIDDEN = (
     (0x00, 0x08),

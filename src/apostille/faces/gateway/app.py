@@ -24,7 +24,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, Protocol
 
 from apostille.core import strict
-from apostille.errors import ApostilleError, MalformedError, NotFoundError, UnavailableError, UntrustedError
+from apostille.errors import ApostilleError, MalformedError, UnavailableError, UntrustedError
 from apostille.faces.gateway import problems, wire
 from apostille.faces.gateway.exchange import Exchange, Question, Reply, refuse
 from apostille.faces.gateway.wire import Refusal
@@ -51,7 +51,7 @@ class Receipts(Protocol):
     """What the gateway needs of the keeper. ``receipt`` reads the store, and is called in a thread."""
 
     def receipt(self, receipt_id: str, *, since: int | None = None) -> tuple[str, bytes]:
-        """Return the state (``committed`` or ``published``) and JSON of a receipt; NotFoundError."""
+        """Return the state (``committed`` or ``published``) and JSON of a receipt; any ``ApostilleError``."""
         ...
 
     def ready(self) -> None:
@@ -208,10 +208,8 @@ class Gateway:
             return refuse(Refusal(400, "invalid_request", str(error), type="invalid_request_error"))
         try:
             state, body = await asyncio.to_thread(self._receipts.receipt, receipt_id, since=since)
-        except NotFoundError:
-            return refuse(Refusal(404, "no_such_receipt", "no receipt has this id", type="invalid_request_error"))
-        except UnavailableError as error:
-            return refuse(problems.log_problem(error, called=False))
+        except ApostilleError as error:
+            return refuse(problems.receipt_problem(error))
         return _json(200 if state == "published" else 202, body, (b"apostille-state", state.encode("ascii")))
 
 

@@ -6,10 +6,12 @@ client likes. Here a connection that sends too much of what is no body, or too s
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from apostille.faces.gateway.wire import Refusal
 
 if TYPE_CHECKING:
     import asyncio
@@ -82,9 +84,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()  # nobody has asked for anything
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        error: dict[str, Any] = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
-        body = json.dumps({"error": error}).encode()
-        phrase = {408: b"Request Timeout", 431: b"Request Header Fields Too Large"}[status]
+        body = Refusal(status, code, message, type="invalid_request_error").body()
+        phrase = HTTPStatus(status).phrase.encode()
         self.transport.write(
             b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
             % (status, phrase, len(body), body)

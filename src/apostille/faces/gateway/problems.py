@@ -1,8 +1,10 @@
-"""What is told to a client when an upstream refuses: its status, and its words rebuilt in the API's error shape.
+"""What is told to a client when an upstream refuses, or the log does; an upstream's words are rebuilt in the API's error shape.
 
 An error message is an output channel like any other. Its text is canonicalised and cut, its type, code and parameter pass by
 pattern or not at all, and the body that results is attested before it is sent. Where an upstream gives no error that we can read,
 the client gets a sentence of ours.
+
+An error's class alone has no HTTP status: malformed is 400 of a request, 502 of an upstream's answer, 500 of our own store.
 
 Spec: ``gateway.md`` sections 4, 5.
 """
@@ -17,6 +19,7 @@ from apostille.errors import (
     ApostilleError,
     CanonicalizationError,
     ConfigurationError,
+    NotFoundError,
     OutcomeUnknownError,
     TooLargeError,
     UnavailableError,
@@ -79,6 +82,15 @@ def log_problem(error: ApostilleError, *, called: bool) -> Refusal:
         retry_after_seconds=None if called else max(1, round(seconds or 1)),
         called=called,
     )
+
+
+def receipt_problem(error: ApostilleError) -> Refusal:
+    """Return the refusal for a receipt that can't be handed out. No upstream was asked: to ask again does no harm."""
+    if isinstance(error, NotFoundError):
+        return Refusal(404, "no_such_receipt", "no receipt has this id", type="invalid_request_error")
+    if isinstance(error, UnavailableError | OutcomeUnknownError):
+        return Refusal(503, "log_unavailable", "the keeper hands out no receipt now; ask again", retry_after_seconds=1)
+    return Refusal(500, error.code, "the receipt can't be made: the store is damaged; there, run: apostille log fsck")
 
 
 def _error(received: Received) -> dict[str, Any]:

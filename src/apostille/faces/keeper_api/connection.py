@@ -19,10 +19,11 @@ from apostille.core.frames import Frame
 from apostille.errors import ApostilleError, MalformedError, TooLargeError, UntrustedError
 from apostille.services.admission import Admission, Outcome, Session
 from apostille.services.keeper import Keeper
+from apostille.services.leases import GRACE_SECONDS
 from apostille.services.sequencer import Ticket
 
 _log = logging.getLogger(__name__)
-_PATIENCE_SECONDS = 0.005
+_PAUSE_SECONDS = 0.005
 _PIECE_BYTES = 2**20
 
 
@@ -46,7 +47,7 @@ class Limits:
     entries: int = 8192
     bytes: int = 64 * 2**20
     answers: int = 1024
-    grace_seconds: float = 3.0
+    grace_seconds: float = GRACE_SECONDS
     drain_seconds: float = 10.0
 
 
@@ -261,7 +262,7 @@ class Connection:
     def _pause(self) -> None:
         if self._is_gone:
             raise EOFError
-        time.sleep(_PATIENCE_SECONDS)
+        time.sleep(_PAUSE_SECONDS)
 
     def _wait(self, asked: frames.Wait) -> None:
         if asked.level == frames.PUBLISHED:
@@ -273,9 +274,8 @@ class Connection:
         else:
             raise MalformedError("nothing to wait for: no such level, or no such leaf", spec=frames.SPEC)
 
-    def published(self, asked: frames.Wait, make: Callable[[], Frame]) -> None:
-        """Answer a wait."""
-        del asked
+    def published(self, make: Callable[[], Frame]) -> None:
+        """Answer a wait for publication that has ended."""
         with self._room:
             self._pending -= 1
         self.answer(make)

@@ -30,7 +30,7 @@ from apostille.services.keeper import MAX_MERGE_DELAY_SECONDS, Keeper
 
 _log = logging.getLogger(__name__)
 _UCRED = struct.Struct("iII")
-_PATIENCE_SECONDS = 0.005
+_PAUSE_SECONDS = 0.005
 _TICK_SECONDS = 0.25
 LISTENED_SECONDS = 1.0
 
@@ -132,7 +132,7 @@ class KeeperServer:
             except OSError:
                 if self._is_closing:
                     return
-                time.sleep(_PATIENCE_SECONDS)  # no descriptors left for the moment
+                time.sleep(_PAUSE_SECONDS)  # no descriptors left for the moment
                 continue
             _, uid, _ = _UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
             with self._lock:
@@ -239,7 +239,7 @@ class _Waits:
                 else:
                     words = frames.error_words(failure or UnavailableError("not published in time"))
                     make = _maker(frames.Failed, asked.request, *words)
-                connection.published(asked, make)
+                connection.published(make)
 
 
 def _maker(make: Callable[..., Frame], *args: object) -> Callable[[], Frame]:

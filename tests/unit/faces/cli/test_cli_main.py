@@ -194,16 +194,6 @@ def test_failures_are_listed():
         ]
 
 
-def test_http_states():
-    """The same table, for those who serve: nothing of ours is a 200, and what may be tried again is a 503."""
-    states = {kind: codes.http_status(make(kind)) for kind in EXITS}
-    assert all(400 <= state < 600 for state in states.values())
-    assert states[errors.NotFoundError] == 404
-    assert states[errors.UntrustedError] == 401
-    assert {states[kind] for kind in EXITS if EXITS[kind] == 69} == {503}
-    assert codes.http_status(ZeroDivisionError()) == 500
-
-
 def test_a_streamed_error_ends_the_command(monkeypatch, capfdbinary):
     """What was cleaned before the fault has been written; then the error comes, with its code."""
     import os

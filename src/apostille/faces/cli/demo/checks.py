@@ -38,7 +38,6 @@ QUORUM = "the witness that the verifier demands"
 NOTHING = "NOT COVERED without an outsider"
 OPEN_RUN = "the run that the cut left open; where runs end, nothing"
 NOBODY = "nothing: a false capture is captured faithfully"
-_TIMEOUT_SECONDS = 30.0
 _SEED_BYTES = 32
 
 
