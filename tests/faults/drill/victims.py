@@ -73,8 +73,7 @@ def _client(drill: Watched, kept: Path, upstream: str) -> None:
         return
     drill.kill(client)
     if drill.dice.random() < 0.5:
-        gateway.terminate()
-        insist(gateway.wait(PATIENCE_SECONDS) == 0, "a gateway that was told to stop ended with an error")
+        drill.stop(gateway)
     else:
         drill.kill(gateway, is_counted=False)
         drill.count("gateways killed besides")
@@ -130,8 +129,7 @@ def _program(drill: Watched, kept: Path, upstream: str) -> None:
     insist(second[0].poll() is None, "a program ended because another one was killed")
     if drill.dice.random() < 0.5:
         drill.kill(second[0])
-    keeper.terminate()
-    insist(keeper.wait(PATIENCE_SECONDS) == 0, f"a keeper that was told to stop ended with {keeper.returncode}")
+    drill.stop(keeper)
     drill.kill(second[0], is_counted=False)
 
 
