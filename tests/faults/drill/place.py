@@ -171,6 +171,15 @@ class Place:
         elif is_counted:
             self.count("kills")
 
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """Tell a process to stop, and wait until it has, in good order; on a full disk it must say so."""
+        process.terminate()
+        code = process.wait(PATIENCE_SECONDS)
+        if self.disk_kilobytes is not None and code == codes.UNAVAILABLE:
+            self.count("stopped on a full disk")
+        else:
+            insist(code == 0, f"a process that was told to stop ended with {code}: {process.args}")
+
     def end_all(self) -> None:
         """Kill what is still there, after a promise was broken for example."""
         for process in self._started:

@@ -73,9 +73,7 @@ def _client(drill: Watched, kept: Path, upstream: str) -> None:
         return
     drill.kill(client)
     if drill.dice.random() < 0.5:
-        gateway.terminate()
-        status = gateway.wait(PATIENCE_SECONDS)
-        insist(status == 0 or drill.may_have_ended(gateway), f"a gateway that was told to stop ended with {status}")
+        drill.stop(gateway)
     else:
         drill.kill(gateway, is_counted=False)
         drill.count("gateways killed besides")
@@ -131,8 +129,7 @@ def _program(drill: Watched, kept: Path, upstream: str) -> None:
     insist(second[0].poll() is None, "a program ended because another one was killed")
     if drill.dice.random() < 0.5:
         drill.kill(second[0])
-    keeper.terminate()
-    insist(keeper.wait(PATIENCE_SECONDS) == 0, f"a keeper that was told to stop ended with {keeper.returncode}")
+    drill.stop(keeper)
     drill.kill(second[0], is_counted=False)
 
 
