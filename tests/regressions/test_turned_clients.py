@@ -6,6 +6,7 @@ The keeper's admission is real, with its log in memory; those that need processe
 from __future__ import annotations
 
 import itertools
+import threading
 from datetime import datetime
 
 import pytest
@@ -37,17 +38,16 @@ def whole_run(client: Client, run: bytes = RUN) -> None:
     client.takes(handed, client.close(run, 1, previous)[0])
 
 
-def test_one_key_asked_for_on_two_connections_at_once_has_one_certificate(here) -> None:
+def test_one_key_asked_for_on_two_connections_at_once_has_one_certificate(here, monkeypatch) -> None:
     """It had two, and the whole log failed every audit from then on: ``the key was certified before``."""
     first, second = (Client(here, here.session(), "same") for _ in range(2))
     asked = frames.Enrol(1, first.key.spki, first.proof(), "a", "agent")
-    here.keeper._sequencer._wake.acquire()  # nothing is committed yet
-    try:
-        granted = here.admission.enrol(first.session, asked, CHALLENGE)
-        with pytest.raises(ConflictError):
-            here.admission.enrol(second.session, asked, CHALLENGE)
-    finally:
-        here.keeper._sequencer._wake.release()
+    gate, commit = threading.Event(), here.world.store.commit
+    monkeypatch.setattr(here.world.store, "commit", lambda *args: gate.wait(10) and commit(*args))
+    granted = here.admission.enrol(first.session, asked, CHALLENGE)
+    with pytest.raises(ConflictError):
+        here.admission.enrol(second.session, asked, CHALLENGE)
+    gate.set()
     second.hello(second.session)  # what a client does then; it waits for the certificate
     here.admission.enrolled(first.session, asked.spki, granted.ticket)
     here.keeper.publish()

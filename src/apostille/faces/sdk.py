@@ -19,6 +19,7 @@ import asyncio
 import functools
 import inspect
 import json
+import os
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -348,6 +349,7 @@ class Apostille:
 
     def __init__(self, keeper: AnyKeeper) -> None:
         self._keeper = keeper
+        self._process = os.getpid()
 
     def run(self, *, agent: str, principal: str | None = None) -> RunContext:
         """Open a run with ``with`` or ``async with``.
@@ -356,6 +358,8 @@ class Apostille:
             agent: Name of the agent.
             principal: On whose behalf it acts: a claim of yours.
         """
+        if os.getpid() != self._process:
+            raise ConfigurationError("the store was opened before this process was forked off; open it again here")
         return RunContext(self._keeper, agent, principal)
 
     @property
@@ -364,8 +368,9 @@ class Apostille:
         return self._keeper.reader
 
     def close(self) -> None:
-        """Publish what is committed and let the store go."""
-        self._keeper.close()
+        """Publish what is committed and let the store go. In a process that was forked off it does nothing: it is the other's."""
+        if os.getpid() == self._process:
+            self._keeper.close()
 
     def __enter__(self) -> Self:
         return self

@@ -16,7 +16,7 @@ from apostille.core import predicates
 from apostille.core.canon import Finding, format_findings
 from apostille.core.digest import ZERO_HEX
 from apostille.core.opening import SALT_BYTES
-from apostille.errors import ConfigurationError
+from apostille.errors import ApostilleError, ConfigurationError, OutcomeUnknownError
 from apostille.ports import PendingEntry, Random, UnsignedEntry
 from apostille.services.attester import SALTED, Attester, Draft
 
@@ -169,6 +169,7 @@ class Run:
         self._count = 0
         self._previous = ZERO_HEX
         self._is_closed = False
+        self._is_torn = False
         fields: dict[str, Any] = {"isolation": isolation}
         if head is not None and head[0]:
             fields["head"] = {"size": head[0], "root": head[1].hex()}
@@ -180,14 +181,25 @@ class Run:
         with self._lock:
             if self._is_closed:
                 raise ConfigurationError(f"the run {self.id} is closed")
+            if self._is_torn:
+                raise OutcomeUnknownError(
+                    f"a statement of the run {self.id} was interrupted on its way; the log may have it, so nothing can "
+                    "follow it: the next keeper closes the run as crashed"
+                )
             chain: dict[str, Any] = {"run": self.id, "seq": self._count, "previous": self._previous}
             if is_last:
                 chain["count"] = self._count + 1
             entry = self._attester().prepare(draft, chain, unit=self._unit, run=self._run, nonce=nonce)
-            ticket = self._log.submit(entry)
+            self._is_torn = True  # a signal may end this between any two steps: a second statement in one place spoils the log
+            try:
+                ticket = self._log.submit(entry)
+            except ApostilleError:
+                self._is_torn = False
+                raise
             self._count += 1
             self._previous = entry.pae_digest.hex()
             self._is_closed = is_last
+            self._is_torn = False
         ticket.prepare()
         return Pending(entry, ticket, is_salted=draft.fields.get("commitment") == SALTED)
 

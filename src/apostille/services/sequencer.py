@@ -185,12 +185,15 @@ class Sequencer:
         self._filling = Batch()
         self._queue: list[Batch] = []
         self._waiting = 0
+        self._is_idle = False
         self._waiting_bytes = 0
         self._goal = 1
         self._patience = 0.0
         self._failure: Exception | None = None
         self._is_closing = False
-        self._wake = threading.Condition()
+        # A plain lock: a signal can't end its owner between taking it and knowing so, as it can with a condition's.
+        self._mutex = threading.Lock()
+        self._wake = threading.Condition(self._mutex)
         self._thread = threading.Thread(target=self._work, name="apostille-sequencer", daemon=True)
         self._thread.start()
 
@@ -217,7 +220,7 @@ class Sequencer:
             StorageUnavailableError: The log has stopped.
         """
         size = entry.size
-        with self._wake:
+        with self._mutex:
             self.check()
             if self._is_closing:
                 raise StorageUnavailableError("the log is closed")
@@ -241,8 +244,10 @@ class Sequencer:
             batch.size += size
             self._waiting += 1
             self._waiting_bytes += size
-            if self._waiting in {1, self._goal}:
+            # As long as the thread sleeps: a signal may have ended whoever was to wake it just before he did.
+            if self._is_idle or self._waiting == self._goal:
                 self._wake.notify()
+                self._is_idle = False
             return ticket
 
     def close(self) -> None:
@@ -254,10 +259,12 @@ class Sequencer:
 
     def _take(self) -> Batch | None:
         with self._wake:
-            while not self._waiting:
+            while not (self._queue or self._filling.tickets):
                 if self._is_closing:
                     return None
+                self._is_idle = True
                 self._wake.wait()
+            self._is_idle = False
             if self._waiting < self._goal and not self._is_closing:
                 self._wake.wait(self._patience)
             if self._queue:
@@ -277,8 +284,10 @@ class Sequencer:
                 # Where several came at once they come again: it pays to wait for as many, for about as long as a commit takes.
                 self._goal = len(batch.tickets)
                 self._patience = min(2 * (time.monotonic() - began), _MAX_PATIENCE_SECONDS)
-                self._waiting -= len(batch.tickets)
-                self._waiting_bytes -= batch.size
+                # Counted anew: a signal may have ended a submitter between his entry and its number.
+                left = (*self._queue, self._filling)
+                self._waiting = sum(len(other.tickets) for other in left)
+                self._waiting_bytes = sum(other.size for other in left)
                 if error is not None and self._failure is None:
                     self._failure = error
             batch.finish(self._head.size - len(batch.tickets) if error is None else -1, error)
