@@ -169,7 +169,7 @@ def keeper_settings(folder: StoreFolder) -> KeeperSettings:
     path, mode, uids = table.get("socket", str(folder.socket)), table.get("mode", "0600"), table.get("allow_uids", [])
     if not isinstance(path, str) or "\0" in path or (path != str(folder.socket) and not path.startswith("/")):
         raise ConfigurationError(f"{name}: the keeper's socket is an absolute path")
-    if mode not in {"0600", "0660"}:
+    if not isinstance(mode, str) or mode not in {"0600", "0660"}:
         raise ConfigurationError(f'{name}: the mode of the keeper\'s socket is "0600" or "0660"')
     if not isinstance(uids, list) or not all(isinstance(uid, int) and not isinstance(uid, bool) and uid >= 0 for uid in uids):
         raise ConfigurationError(f"{name}: allow_uids is a list of numbers of users")
