@@ -12,7 +12,7 @@ from apostille.storage.folder import StoreFolder, keeper_settings
 
 def settings(tmp_path, text: str):
     folder = StoreFolder(tmp_path)
-    folder.config.write_text(f"[keeper]\n{text}\n")
+    folder.config.write_text(f'format = 1\norigin = "a.example"\n[keeper]\n{text}\n')
     return keeper_settings(folder)
 
 
