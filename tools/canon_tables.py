@@ -23,6 +23,7 @@ DATA = ROOT / "tools" / "unicode"
 DUMP = DATA / f"ucd-{VERSION}.txt"
 PROPERTIES = DATA / f"properties-{VERSION}.txt"
 IVD = DATA / "ivd.txt"
+JOINERS = DATA / "joiners.txt"
 TABLES = ROOT / "src" / "apostille" / "core" / "canon" / "tables"
 HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)
 
@@ -114,17 +115,18 @@ def tables() -> dict[str, dict[str, str]]:
         "properties": _properties(sections, properties),
         "sequences": _sequences(properties),
         "ivd": {"IVD": " ".join(_counts(IVD.read_text("utf-8")))},
+        "joiners": _joiners(parse_dump(JOINERS.read_text("utf-8"))),
     }
 
 
 def _normalization(sections: dict[str, list[list[str]]]) -> dict[str, str]:
     """How characters compose; all numbers are hexadecimal except combining classes."""
-    marks = [p for row in sections["category"] if row[1].startswith("M") for p in _points(row[0])]
+    marks = [p for row in sections["category"] if row[1].startswith("M") for p in points_of(row[0])]
     combining: dict[int, list[int]] = {}
     for row in sections["combining"]:
-        combining.setdefault(int(row[1]), []).extend(_points(row[0]))
+        combining.setdefault(int(row[1]), []).extend(points_of(row[0]))
     decompositions = {int(row[0], 16): [int(word, 16) for word in row[1:]] for row in sections["decomposition"]}
-    excluded = [p for row in sections["excluded"] for p in _points(row[0])]
+    excluded = [p for row in sections["excluded"] for p in points_of(row[0])]
     _check(set(marks), combining, decompositions)
     return {
         "MARKS": _ranges_text(sorted(marks)),
@@ -138,13 +140,13 @@ def _normalization(sections: dict[str, list[list[str]]]) -> dict[str, str]:
 
 def _properties(sections: dict[str, list[list[str]]], properties: dict[str, list[list[str]]]) -> dict[str, str]:
     """What a character is: sets, and maps from a word to the ranges that have it."""
-    categories = {p: row[1] for row in sections["category"] for p in _points(row[0])}
-    bidi = {p: _BIDI[row[1]] for row in properties["bidi"] for p in _points(row[0])}
+    categories = {p: row[1] for row in sections["category"] for p in points_of(row[0])}
+    bidi = {p: _BIDI[row[1]] for row in properties["bidi"] for p in points_of(row[0])}
     # The data gives only what is listed; marks and format characters in no line are transparent (ArabicShaping.txt, header).
     joining = {p: "T" for p, category in categories.items() if category in ("Mn", "Me", "Cf")}
-    joining |= {p: _JOINING[row[1]] for row in properties["joining"] for p in _points(row[0])}
-    virama = [p for row in properties["indic"] if row[1] in ("Virama", "Invisible_Stacker") for p in _points(row[0])]
-    consonant = [p for row in properties["indic"] if row[1] == "Consonant" for p in _points(row[0])]
+    joining |= {p: _JOINING[row[1]] for row in properties["joining"] for p in points_of(row[0])}
+    virama = [p for row in properties["indic"] if row[1] in ("Virama", "Invisible_Stacker") for p in points_of(row[0])]
+    consonant = [p for row in properties["indic"] if row[1] == "Consonant" for p in points_of(row[0])]
     found = {
         "ASSIGNED": _ranges_text(sorted(categories)),
         "LETTERS": _ranges_text(sorted(p for p, category in categories.items() if category[0] == "L")),
@@ -158,7 +160,7 @@ def _properties(sections: dict[str, list[list[str]]], properties: dict[str, list
         "BRACKETS": " ".join(f"{int(row[0].split('..')[0], 16):x}={row[1].lower()}" for row in properties["bracket_open"]),
     }
     for name in _SETS:
-        found[name.upper()] = _ranges_text([p for row in properties[name] for p in _points(row[0])])
+        found[name.upper()] = _ranges_text([p for row in properties[name] for p in points_of(row[0])])
     return found
 
 
@@ -194,7 +196,7 @@ def _by_word(rows: list[list[str]], leave: set[str] | None = None) -> str:
     found: dict[str, list[int]] = {}
     for row in rows:
         if row[1] not in (leave or ()):
-            found.setdefault(row[1], []).extend(_points(row[0]))
+            found.setdefault(row[1], []).extend(points_of(row[0]))
     return " ".join(f"{word}:{_ranges_text(sorted(points), ',')}" for word, points in sorted(found.items()))
 
 
@@ -218,6 +220,18 @@ def _sequences(properties: dict[str, list[list[str]]]) -> dict[str, str]:
         "VARIANTS": " ".join(f"{vs:x}:{_ranges_text(sorted(set(bases)), ',')}" for vs, bases in sorted(by_selector.items())),
         "MONGOLIAN_VARIANTS": " ".join(mongolian),
     }
+
+
+def _joiners(sections: dict[str, list[list[str]]]) -> dict[str, str]:
+    """Where joiners beside a virama show: for each virama the letters behind, then a row for each consonant."""
+    words: list[str] = []
+    for name, (letters, *rows) in sections.items():
+        if name == "patterns":
+            continue
+        words.append(f"{int(name.split()[1], 16):x}={_ranges_text([int(letter, 16) for letter in letters], ',')}")
+        words += [f"{int(first, 16):x}:{row}" for first, row in rows]
+    patterns = (sections["patterns"][0], *sections["patterns"][1:])
+    return {"PATTERNS": " ".join(f"{letter}={pattern}" for letter, pattern in patterns), "JOINERS": " ".join(words)}
 
 
 def ivd(text: str) -> str:
@@ -258,7 +272,7 @@ def _check(marks: set[int], combining: dict[int, list[int]], decompositions: dic
             raise SystemExit(f"U+{point:04X}: a mark and its decomposition differ in being marks")
 
 
-def _points(word: str) -> range:
+def points_of(word: str) -> range:
     first, last = word.split("..")
     return range(int(first, 16), int(last, 16) + 1)
 
@@ -272,6 +286,7 @@ _ABOUT = {
     "properties": f"Unicode {VERSION}: properties of characters.",
     "sequences": f"Unicode {VERSION}: emoji joined by U+200D; Unicode 15.0.0: variation sequences.",
     "ivd": "Ideographic variation sequences: a first base, and how many selectors from U+E0100 on it and its neighbours have.",
+    "joiners": "Where joiners beside a virama show, measured by shaping (tools/unicode/joiners.txt names the fonts).",
     "digest": "Which tables these are.",
 }
 

@@ -137,7 +137,7 @@ class BidiPass:
     def end(self, position: int) -> None:
         """End the text at this byte."""
         self._end_paragraph(position)
-        self._tails.end(position)
+        self._tails.end()
 
     # Text.
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from apostille.core.canon import alphabet as a
 from apostille.core.canon import properties as p
 from apostille.core.canon import sequences
-from apostille.core.canon.joiners import CHILLUS, joiner_at_virama
+from apostille.core.canon.joiners import CHILLUS, Spelling, joiner_at_virama
 from apostille.core.canon.normalize import COMBINING, MARKS
 
 if TYPE_CHECKING:
@@ -214,10 +214,7 @@ def _one_joiner(unit: Sequence[int], index: int, out: Sequence[int], behind: tup
             and tuple(unit[index - 2 : index]) == tuple(visible[-2:])
         ):
             return Change(dict.fromkeys(range(index - 2, index + 1), _SPELL), index - 2, CHILLUS[visible[-2]], _SPELL)
-        spelt = joiner_at_virama(visible, point, after, _behind_virama(unit, index, following))
-        if spelt == point:
-            return ""
-        return code if spelt is None else Change({index: _SPELL}, index, spelt, _SPELL)
+        return _at_virama(unit, index, visible, following, code)
     left, letter = _joining_before(out), _letter_after(unit, index, following)
     right = "U" if letter == NOTHING else p.joining(letter)
     if point == a.ZWNJ:
@@ -263,10 +260,25 @@ def _is_chillu(visible: Sequence[int], after: int) -> bool:
     )
 
 
-def _behind_virama(unit: Sequence[int], index: int, following: int) -> int:
-    """The character behind a virama that stands behind a joiner."""
-    rest = [point for point in unit[index + 1 :] if point not in _INVISIBLE]
-    return rest[1] if len(rest) > 1 else following
+def _at_virama(unit: Sequence[int], index: int, visible: Sequence[int], following: int, code: str) -> str | Change:
+    """Judge a joiner directly before or behind a virama by the joiner table."""
+    is_behind = visible[-1:] != [] and visible[-1] in p.VIRAMAS
+    rest = [point for point in unit[index + 1 :] if point not in _INVISIBLE] + [following]
+    virama, second = (visible[-1], rest[0]) if is_behind else (rest[0], rest[1])
+    before = visible[:-1] if is_behind else visible
+    first = next((point for point in reversed(before) if point not in MARKS), NOTHING)
+    found = Spelling(unit[index], is_behind)
+    spelt = joiner_at_virama(first, virama, found, second)
+    if spelt == found:
+        return ""
+    if spelt is None:
+        return code
+    place = index
+    if spelt.is_behind != is_behind:
+        place = index - 1 if is_behind else index + 2
+        if unit[place if is_behind else place - 1] != virama:
+            return code  # something invisible lies between: it goes first
+    return Change({index: _SPELL}, place, spelt.joiner, _SPELL)
 
 
 # Emoji.

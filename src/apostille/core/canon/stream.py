@@ -128,7 +128,7 @@ class Canonicalizer:
     Args:
         media_type: Of the value, for example ``"text/plain"``.
         profile: ``"safe"`` or ``"report"``.
-        is_file: A text ends in one line feed, as files do; else in none, as messages do.
+        is_file: A text may end in one line feed, as files do; else in none, as messages do.
 
     Raises:
         ConfigurationError: No such profile.
@@ -212,7 +212,7 @@ def canonicalize(data: bytes | str, *, media_type: str = "text/plain", profile: 
         data: Raw bytes, or a text, which stands for its UTF-8 bytes.
         media_type: Of the value; see ``profiles``.
         profile: ``"safe"``, or ``"report"``, which changes nothing.
-        is_file: A text ends in one line feed, as files do; else in none, as messages do.
+        is_file: A text may end in one line feed, as files do; else in none, as messages do.
 
     Returns:
         The canonical bytes, the findings and the profile id. Canonicalizing the bytes again changes nothing.

@@ -1,7 +1,7 @@
 """White space at the end of a line and at the end of the text: what nobody sees.
 
-White space before a line feed or the end goes (WS_TAIL), and so do line feeds at the end of a message; a file that is not empty
-ends in exactly one (WS_END). A run of white space over
+White space before a line feed or the end goes (WS_TAIL), and so do line feeds at the end of a message; a file keeps one, if it
+has one (WS_END): a file without its last line feed is another file to many programs. A run of white space over
 4,096 characters loses the rest (WS_FLOOD), so that a bounded amount is held.
 
 Spec: canonical.md section 6.4 "tails", "end"; section 11.
@@ -54,22 +54,19 @@ class TailPass:
         self._release()
         self._emit(text)
 
-    def end(self, position: int) -> None:
-        """Drop what is held: the text ends at this byte."""
+    def end(self) -> None:
+        """Drop what is held: the text ends here."""
         if self._ending == "data":
             self._release()
             return
-        wants_line = self._ending == "file" and not self._is_empty
+        takes_line = self._ending == "file" and not self._is_empty
         for piece in self._run:
-            if wants_line and piece.text == "\n":
-                wants_line = False
+            if takes_line and piece.text == "\n":
+                takes_line = False
                 self._leave(piece)
             else:
                 self._drop("WS_END" if piece.text == "\n" else "WS_TAIL", piece)
         self._run.clear()
-        if wants_line:
-            self._ledger.record("WS_END", "replace", position, 0, (), (a.LF,))
-            self._emit("\n")
 
     def _space(self, piece: Piece) -> None:
         if piece.text == "\n" and self._ending != "data":

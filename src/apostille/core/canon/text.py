@@ -49,8 +49,8 @@ def is_clean_ascii(data: bytes) -> bool:
 
 def is_unchanged(data: bytes, ending: Ending = "message") -> bool:
     """Tell at a glance that the canonical form of a whole text is the text. False means only that the passes have to look."""
-    if ending == "file":
-        return len(data) > 1 and data[-1] == LF and data[-2] > SP and is_clean_ascii(data)
+    if ending == "file" and len(data) > 1 and data[-1] == LF:
+        return data[-2] > SP and is_clean_ascii(data)
     return not data or (data[-1] > SP and is_clean_ascii(data))
 
 

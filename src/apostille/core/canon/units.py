@@ -230,7 +230,7 @@ class UnitPass:
     def _drop_all(self) -> None:
         kept: list[Token] = []
         for token in self._tokens:
-            if token.point in a.CONTEXTUAL or token.point in a.BIDI_CONTROLS:
+            if _is_invisible(token.point):
                 drop(self._ledger, "UNSTABLE_RUN", token)
             else:
                 kept.append(token)
@@ -253,7 +253,7 @@ class UnitPass:
                 tokens, self._tokens = self._tokens, []
         start = 0
         for index, token in enumerate(tokens):
-            if token.point in a.CONTEXTUAL or token.point in a.BIDI_CONTROLS:
+            if _is_invisible(token.point):
                 self._emit_visible(tokens[start:index])
                 self._emit_invisible(token)
                 start = index + 1
@@ -332,16 +332,18 @@ def _piece(token: Token) -> Piece:
 
 
 def _place(tokens: Sequence[Token], points: Sequence[int], index: int) -> int:
-    """Give the index among the tokens of an index into the composed unit."""
+    """Give the index among the tokens of an index into the composed unit.
+
+    Invisible characters keep their order when a text is composed, so they are found by counting; anything else is found by its
+    distance from the nearest one, because what ``rules`` changes near them does not compose.
+    """
     if index == len(points):
         return len(tokens)
-    if points[index] not in a.CONTEXTUAL and points[index] not in a.BIDI_CONTROLS:
-        # Emoji and chillus: nothing before them in their unit composes.
-        return index
-    ordinal = sum(point in a.CONTEXTUAL or point in a.BIDI_CONTROLS for point in points[:index])
-    for place, token in enumerate(tokens):
-        if token.point in a.CONTEXTUAL or token.point in a.BIDI_CONTROLS:
-            if not ordinal:
-                return place
-            ordinal -= 1
-    return len(tokens)
+    invisible = [place for place, point in enumerate(points) if _is_invisible(point)]
+    places = [place for place, token in enumerate(tokens) if _is_invisible(token.point)]
+    nearest = min(range(len(invisible)), key=lambda ordinal: abs(invisible[ordinal] - index))
+    return places[nearest] + index - invisible[nearest]
+
+
+def _is_invisible(point: int) -> bool:
+    return point in a.CONTEXTUAL or point in a.BIDI_CONTROLS

@@ -14,7 +14,7 @@ import sys
 from apostille.core.canon import canonicalize, format_findings, profile_id
 from apostille.errors import ApostilleError
 
-DIGEST = "f9f2b4e46ae9398708c753c566f06bb9e168ce5e7d33d029faa5b2fd29ce54c7"
+DIGEST = "c3ddc2bb171add3b4af1a26801f96c56c2d051347c5c9604971da7e80a0b0b37"
 
 ORDINARY = (
     "The refund is 42 EUR.\n\tTotal: 1½ × 10⁵ — “fine”…\n",

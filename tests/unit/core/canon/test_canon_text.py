@@ -160,6 +160,23 @@ def test_what_stays_and_is_counted(why, text, kept):
     assert {finding.act for finding in found.findings} == {"keep"}
 
 
+ENDINGS = [("a\n", "a\n"), ("a", "a"), ("a\n \n\n", "a\n"), ("a \r\n\r\n", "a\n"), ("a \t", "a"), ("", ""), (" \n", "")]
+
+
+@pytest.mark.parametrize(("text", "expected"), ENDINGS)
+def test_a_file_keeps_one_line_feed(text, expected):
+    found = canonicalize(text, is_file=True)
+    assert found.bytes.decode() == expected
+    assert apply_edits(text.encode(), found.findings) == found.bytes
+    assert canonicalize(found.bytes, is_file=True).findings == ()
+    assert canonicalize(text).bytes.decode() == expected.rstrip("\n")
+
+
+def test_white_space_in_a_json_value_is_data():
+    raw = b'{"a":", ","b":"x \\n","c":"\\u200b y \\t"}'
+    assert canonicalize(raw, media_type="application/json").bytes == b'{"a":", ","b":"x \\n","c":" y \\t"}'
+
+
 def test_bytes_and_str_are_the_same():
     assert canonicalize("e\u0301\x00") == canonicalize(b"e\xcc\x81\x00")
 

@@ -4,4 +4,4 @@ Unicode data files licence: LICENSE-UNICODE.txt in this folder.
 """
 
 UCD_VERSION = "18.0.0"
-SHA256 = "c6204bb3e546efe4543abf70e7f6b9d6e7ceb5becd5a1b0299c688f92cbc1ef2"
+SHA256 = "b4558b1796956ec21cb7d017adfb2e4b735a3c74b19ee283ec6c5edd44903b4e"
