@@ -2,8 +2,9 @@
 
     python tools/joiner_table.py FONTS
 
-FONTS is a folder with the font files of the Debian packages fonts-noto-core, fonts-noto-extra, fonts-lohit-*, fonts-smc-* and the
-others that the written file names; needs the Python package uharfbuzz. Run once per set of fonts; the file is committed.
+FONTS is a folder with the font files that the written file names, of the Debian packages fonts-noto-core, fonts-noto-extra,
+fonts-lohit-*, fonts-smc-*, fonts-lklug-sinhala, fonts-sil-annapurna, fonts-yrsa-rasa, fonts-gargi, fonts-nakula and
+fonts-navilu. Needs the Python package uharfbuzz; the written file is committed.
 
 For each consonant and each letter of its script behind it, five spellings are shaped in every font that has both letters: virama,
 virama U+200C, virama U+200D, U+200D virama, U+200C virama. Two spellings are one if they give the same glyphs in the same places

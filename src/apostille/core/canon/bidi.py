@@ -115,6 +115,16 @@ class BidiPass:
                 self._see(self._window, char)
             self._judge_if_ready()
 
+    def text(self, text: str) -> None:
+        """Take a little text that no pass changes, without a control or white space."""
+        if self._window is None:
+            self._go_by(text)
+            return
+        self._window.items.append(text)
+        for char in text:
+            self._see(self._window, char)
+        self._judge_if_ready()
+
     def span(self, text: str, position: int) -> None:
         """Take text that no pass changes.
 
@@ -167,7 +177,7 @@ class BidiPass:
         text = item if isinstance(item, str) else item.text
         if not self._first:
             self._first = next(filter(None, map(strong, text)), "")
-        self._recent.append(text[-MAX_WINDOW:])
+        self._recent.append(text if len(text) < MAX_WINDOW else text[-MAX_WINDOW:])
         if len(self._recent) > 2 * MAX_WINDOW:
             self._recent = ["".join(self._recent)[-MAX_WINDOW:]]
         if isinstance(item, str):

@@ -103,9 +103,9 @@ def judge(items: Sequence[str], groups: Sequence[Group], around: Surroundings) -
         window.drop_all()
     elif around.is_full:
         # In no ordinary text so many controls stand together.
-        window.drop(list(groups))
+        window.drop(list(window.left))
     elif not around.is_bounded:
-        window.drop([group for group in groups if not group.is_open])
+        window.drop([group for group in window.left if not group.is_open])
     else:
         window.drop_idle()
         while window.respell():
@@ -128,7 +128,7 @@ class _Judgement:
         self._items = items
         self._around = around
         self._context = tuple(map(ord, around.context))
-        self._left = sorted(groups, key=lambda group: group.items[0])
+        self.left = sorted(groups, key=lambda group: group.items[0])
         self._fixed = [group for group in groups if group.is_open]
         if around.opens:
             self._decide_leading()
@@ -136,22 +136,26 @@ class _Judgement:
     def drop(self, groups: Sequence[Group], code: str = "BIDI_DROP") -> None:
         """Drop controls."""
         for group in groups:
-            self._left.remove(group)
+            self.left.remove(group)
             self.drops |= dict.fromkeys(group.items, code)
 
     def drop_all(self) -> None:
         """No letter here runs from right to left: nothing is needed."""
-        every = {item for group in self._left for item in group.items}
+        every = {item for group in self.left for item in group.items}
         moves = visual_order(self._points(every), 0) != visual_order(self._points(()), 0)
-        self.drop(list(self._left), "BIDI_REORDER" if moves else "BIDI_DROP")
+        self.drop(list(self.left), "BIDI_REORDER" if moves else "BIDI_DROP")
 
     def drop_idle(self) -> None:
         """Drop what moves nothing, from left to right until all that is left moves something."""
         wanted = self._orders(self.drops)
+        judged = [group for group in self.left if group not in self._fixed]
+        if self._orders({*self.drops, *(item for group in judged for item in group.items)}) == wanted:
+            self.drop(judged)  # the usual case, and two that undo each other
+            return
         is_stable = False
         while not is_stable:
             is_stable = True
-            for group in [group for group in self._left if group not in self._fixed]:
+            for group in [group for group in self.left if group not in self._fixed]:
                 if self._orders({*self.drops, *group.items}) == wanted:
                     self.drop([group])
                     is_stable = False
@@ -163,7 +167,7 @@ class _Judgement:
             Something was written otherwise, so that something else may have become idle.
         """
         is_changed = False
-        for group in self._left:
+        for group in self.left:
             if group.is_open or group.point not in (*EMBEDDINGS, FSI):
                 continue
             wanted = self._orders(self.drops)
@@ -188,7 +192,7 @@ class _Judgement:
         first = self._around.first
         has_rtl = any(strong(char) == "R" for item in self._items for char in item)
         letter = next((index for index, item in enumerate(self._items) if any(map(strong, item))), len(self._items))
-        for group in list(self._left):
+        for group in list(self.left):
             direction = MARKS.get(group.point)
             if direction is not None and group.items[0] < letter:
                 if has_rtl and first not in ("", direction):

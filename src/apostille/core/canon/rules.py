@@ -85,7 +85,7 @@ def _last_visible(out: Sequence[int]) -> int:
     return next((point for point in reversed(out) if point not in _INVISIBLE), NOTHING)
 
 
-# Selectors and the other contextual characters, joiners and Mongolian selectors left aside.
+# Selectors and the other contextual characters, joiners left aside.
 
 
 def _context_faults(unit: Sequence[int], after: Sequence[int]) -> dict[int, str]:
@@ -93,7 +93,7 @@ def _context_faults(unit: Sequence[int], after: Sequence[int]) -> dict[int, str]
     out: list[int] = []
     for index, point in enumerate(unit):
         code = ""
-        if point in a.CONTEXTUAL and point not in a.JOINERS and point not in a.MONGOLIAN_SELECTORS:
+        if point in a.CONTEXTUAL and point not in a.JOINERS:
             code = _fault(point, out, after[index])
         if code:
             is_run = point in a.SELECTORS and any(
@@ -111,6 +111,9 @@ def _fault(point: int, out: Sequence[int], after: int) -> str:
         return _selector_fault(point, out, after)
     if point in a.IDEOGRAPHIC_SELECTORS:
         return "" if sequences.is_ideographic_variant(_selected(out), point) else "IVS_DROP"
+    if point in a.MONGOLIAN_SELECTORS:
+        # Where in the word it stands is judged at the end, when joiners are settled.
+        return "" if (_selected(out), point) in sequences.mongolian_variants() else "FVS_DROP"
     before = _last_visible(out)
     if point == a.CGJ:
         stays = out[-1:] != [a.CGJ] and COMBINING.get(before, 0) > COMBINING.get(after, 0) > 0

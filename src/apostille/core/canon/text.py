@@ -101,7 +101,7 @@ class TextEngine:
         self._ledger = ledger
         self._tails = TailPass(ledger, self._emit, ending)
         self._bidi = BidiPass(ledger, self._tails)
-        self._unit = UnitPass(ledger, self._bidi.push)
+        self._unit = UnitPass(ledger, self._bidi.push, self._bidi.text)
         neighbors = NeighborPass(ledger, self._unit.push, self._unit.last)
         drops = DropPass(ledger, neighbors.push)
         entry = EntryPass(ledger, drops.push, self._unit)

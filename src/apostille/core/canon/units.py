@@ -15,6 +15,7 @@ Spec: canonical.md section 2 "run", section 5 P4, P5, P8, section 11.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from apostille.core.canon import alphabet as a
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 MAX_ROUNDS = 8
 MAX_INVISIBLE = 16
 MAX_UNIT = 64
+# Code points: what is decided about shorter units is remembered.
+_PLANNED = 8
 
 _CODES = {a.ZWNJ: "ZWNJ", a.ZWJ: "ZWJ", a.CGJ: "CGJ", a.MVS: "MVS"}
 _CODES |= dict.fromkeys(a.STANDARD_SELECTORS, "VS") | dict.fromkeys(a.IDEOGRAPHIC_SELECTORS, "IVS")
@@ -63,15 +66,17 @@ class UnitPass:
     Args:
         ledger: Takes the findings about what goes.
         push: Takes the pieces.
+        pass_on: Takes text that is not changed and is no white space.
     """
 
-    def __init__(self, ledger: Ledger, push: Callable[[Piece], None]) -> None:
+    def __init__(self, ledger: Ledger, push: Callable[[Piece], None], pass_on: Callable[[str], None]) -> None:
         self._ledger = ledger
         self._push = push
+        self._pass = pass_on
         self._tokens: list[Token] = []
         self._before = rules.NOTHING  # the last character of the output that takes part in joining
         self._base = a.SP  # what carries the marks that come now
-        self._weight = 0  # marks on it so far
+        self._weight = 0  # marks on it so far, those inside it left aside
         self._is_flooded = False
         self._row = 0  # invisible characters since the last visible one
         self._contextual = 0  # contextual characters in the unit
@@ -89,13 +94,18 @@ class UnitPass:
 
     def follows(self, text: str) -> None:
         """Note that this text has gone by; nothing is held."""
-        self._before = next((point for point in map(ord, reversed(text)) if p.joining(point) != "T"), self._before)
+        for char in reversed(text):
+            if p.joining(ord(char)) != "T":
+                self._before = ord(char)
+                return
 
     def push(self, token: Token) -> None:
         """Take a token."""
         point = token.point
         kind = a.KINDS[point]
-        if kind == a.MARK:
+        if kind == a.PLAIN and not self._chain:
+            self._begin(token)
+        elif kind == a.MARK:
             self._mark(token)
         elif kind == a.CONTEXT:
             self._context(token)
@@ -140,7 +150,8 @@ class UnitPass:
             drop(self._ledger, "MARK_FOREIGN", token)
             return
         weight = len(decompose(token.point))  # the generator has checked that a mark decomposes into marks only
-        self._is_flooded = self._is_flooded or self._weight + weight > a.MAX_MARKS
+        inside = len([part for part in decompose(self._base) if part in MARKS])
+        self._is_flooded = self._is_flooded or self._weight + weight + inside > a.MAX_MARKS
         if self._is_flooded:
             drop(self._ledger, "MARK_FLOOD", token)
             return
@@ -175,7 +186,6 @@ class UnitPass:
 
     def _starter(self, token: Token, kind: int) -> None:
         point = token.point
-        parts = decompose(point)
         if kind in (a.COMPOSES, a.SINGLETON) and self._tokens and self._goes_on(point):
             self._begin_row()
             self._chain = ""
@@ -183,15 +193,25 @@ class UnitPass:
             self._chain += chr(point)
             self._begin_row()
         elif not self._cut_chain(point):
-            self._may_strike = not self._contextual
-            self.settle(point)
-            self._chain = chr(point) if sequences.begins_emoji(chr(point)) else ""
-        self._base = point
-        self._weight = 0 if len(parts) == 1 else sum(part in MARKS for part in parts)
-        self._is_flooded = False
-        self._tokens.append(token)
-        if kind == a.UNASSIGNED:
+            self._begin(token)
+            return
+        self._carry(token)
+
+    def _begin(self, token: Token) -> None:
+        """Begin a unit with a character that composes with nothing before it."""
+        point = token.point
+        self._may_strike = not self._contextual
+        self.settle(point)
+        if point in p.PICTOGRAPHS and sequences.begins_emoji(chr(point)):
+            self._chain = chr(point)
+        elif a.KINDS[point] == a.UNASSIGNED:
             self._ledger.keep("UNASSIGNED", point, token.position)
+        self._carry(token)
+
+    def _carry(self, token: Token) -> None:
+        """Let the marks that come now be on this character."""
+        self._base, self._weight, self._is_flooded = token.point, 0, False
+        self._tokens.append(token)
 
     def _goes_on(self, starter: int) -> bool:
         """Tell that a starter may compose with what is held."""
@@ -240,17 +260,18 @@ class UnitPass:
     # What is decided.
 
     def _decide(self, tokens: list[Token], following: int) -> None:
+        points = tuple([token.point for token in tokens])
+        if len(points) <= _PLANNED and not any(token.code for token in tokens) and a.KINDS[points[0]] != a.SPACE:
+            plan = _unchanged(points, self._before, following) if self._contextual else _unchanged(points)
+            if plan is not None:
+                for index, code, bits in plan:
+                    self._ledger.keep(code, points[index], tokens[index].position, bits=bits)
+                text = "".join(map(chr, points))
+                self.follows(text)
+                self._pass(text)
+                return
         if self._contextual:
-            for _ in range(MAX_ROUNDS):
-                points = nfc([token.point for token in tokens])
-                change = rules.judge(points, self._before, following)
-                if change is None:
-                    break
-                tokens = self._change(tokens, points, change)
-            else:
-                self._tokens = tokens
-                self._drop_all()
-                tokens, self._tokens = self._tokens, []
+            tokens = self._settle_contextual(tokens, following)
         start = 0
         for index, token in enumerate(tokens):
             if _is_invisible(token.point):
@@ -258,6 +279,19 @@ class UnitPass:
                 self._emit_invisible(token)
                 start = index + 1
         self._emit_visible(tokens[start:])
+
+    def _settle_contextual(self, tokens: list[Token], following: int) -> list[Token]:
+        """Change the unit until nothing is left to change."""
+        for _ in range(MAX_ROUNDS):
+            points = nfc([token.point for token in tokens])
+            change = rules.judge(points, self._before, following)
+            if change is None:
+                return tokens
+            tokens = self._change(tokens, points, change)
+        self._tokens = tokens
+        self._drop_all()
+        tokens, self._tokens = self._tokens, []
+        return tokens
 
     def _change(self, tokens: list[Token], points: Sequence[int], change: rules.Change) -> list[Token]:
         """Drop and insert. Invisible characters keep their order when a text is composed, so they are found by counting."""
@@ -279,8 +313,7 @@ class UnitPass:
     def _emit_invisible(self, token: Token) -> None:
         point = token.point
         if point in a.CONTEXTUAL:
-            code = f"{_CODES.get(point, 'DI')}_KEEP"
-            self._ledger.keep(code, point, token.position, bits=alternatives_bits(self._before, point))
+            self._ledger.keep(keep_code(point), point, token.position, bits=alternatives_bits(self._before, point))
         if p.joining(point) != "T":
             self._before = point
         self._push(_piece(token))
@@ -316,6 +349,31 @@ class UnitPass:
             was += token.raw
             length += token.length
         self._push(Piece(text, position, length, tuple(was), "NFC", 1 if text else 0))
+
+
+@lru_cache(maxsize=4_096)
+def _unchanged(
+    points: tuple[int, ...], before: int = rules.NOTHING, following: int = rules.NOTHING
+) -> tuple[tuple[int, str, int], ...] | None:
+    """Say that nothing in a unit has to change, and what is kept in it: index, code, bits. Most units of a text are alike."""
+    if a.BIDI_CONTROLS.intersection(points) or nfc(points) != points:
+        return None
+    if not a.CONTEXTUAL.intersection(points):
+        return ()
+    if rules.judge(points, before, following) is not None:
+        return None
+    kept: list[tuple[int, str, int]] = []
+    for index, point in enumerate(points):
+        if point in a.CONTEXTUAL:
+            kept.append((index, keep_code(point), alternatives_bits(before, point)))
+        if p.joining(point) != "T":
+            before = point
+    return tuple(kept)
+
+
+def keep_code(point: int) -> str:
+    """Give the code under which a kept contextual character is counted."""
+    return f"{_CODES.get(point, 'DI')}_KEEP"
 
 
 def alternatives_bits(base: int, point: int) -> int:

@@ -14,7 +14,7 @@ import sys
 from apostille.core.canon import canonicalize, format_findings, profile_id
 from apostille.errors import ApostilleError
 
-DIGEST = "c3ddc2bb171add3b4af1a26801f96c56c2d051347c5c9604971da7e80a0b0b37"
+DIGEST = "e429a51932e87a71842d5bba951a2ade1053db184b7fe0129e42730bec12ffb0"
 
 ORDINARY = (
     "The refund is 42 EUR.\n\tTotal: 1½ × 10⁵ — “fine”…\n",

@@ -101,6 +101,11 @@ def test_windows_are_bounded(unit):
     assert MAX_CONTROLS * 2 < MAX_WINDOW
 
 
+def test_a_mark_that_opens_a_paragraph_and_a_full_window():
+    text = "\u200f" + "\u202a" * 10 + "-" + "\u202a" * 12 + "\u200f" + "-" + "\u202a" * 12
+    assert canonicalize(canonicalize(text).bytes).bytes == canonicalize(text).bytes
+
+
 FILES = Path("/usr/share/unicode")
 
 

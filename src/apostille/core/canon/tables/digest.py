@@ -4,4 +4,4 @@ Unicode data files licence: LICENSE-UNICODE.txt in this folder.
 """
 
 UCD_VERSION = "18.0.0"
-SHA256 = "b4558b1796956ec21cb7d017adfb2e4b735a3c74b19ee283ec6c5edd44903b4e"
+SHA256 = "9583b0a9f0c2690dc611fbe0ae6fc868a063661878ad2d864ef8c404b03cc01d"
