@@ -137,10 +137,7 @@ class Canonicalizer:
     """
 
     def __init__(self, *, media_type: str = "text/plain", profile: str = "safe", is_file: bool = False) -> None:
-        used = find_profile(profile)
-        kind = kind_of(media_type)
-        if kind == "code":
-            used = REPORT
+        kind, used = _treatment(media_type, profile)
         self._profile = _id(kind, used)
         self._worker = _worker(kind, used, "file" if is_file else "message")
         self._findings: tuple[Finding, ...] = ()
@@ -224,12 +221,20 @@ def canonicalize(data: bytes | str, *, media_type: str = "text/plain", profile: 
 
     Spec: canonical.md.
     """
-    canonicalizer = Canonicalizer(media_type=media_type, profile=profile, is_file=is_file)
     raw = encode(data) if isinstance(data, str) else data
-    if kind_of(media_type) in ("text", "code") and is_unchanged(raw, "file" if is_file else "message"):
-        return Canonical(raw, (), canonicalizer.profile, Residue(0, (), len(raw)))
+    kind, used = _treatment(media_type, profile)
+    if kind in ("text", "code") and is_unchanged(raw, "file" if is_file else "message"):
+        return Canonical(raw, (), used.id, Residue(0, (), len(raw)))
+    canonicalizer = Canonicalizer(media_type=media_type, profile=profile, is_file=is_file)
     given = canonicalizer.feed(raw) + canonicalizer.flush()
     return Canonical(given, canonicalizer.findings, canonicalizer.profile, canonicalizer.residue)
+
+
+def _treatment(media_type: str, profile: str) -> tuple[Kind, Profile]:
+    """Tell what a media type calls for, and which profile is applied to it: code is only looked at."""
+    used = find_profile(profile)
+    kind = kind_of(media_type)
+    return kind, REPORT if kind == "code" else used
 
 
 def _id(kind: Kind, profile: Profile) -> str:
