@@ -33,6 +33,7 @@ from apostille.core.canon.bidi_window import (
     Group,
     Surroundings,
     closer_of,
+    drop_every,
     judge,
     strong,
 )
@@ -86,14 +87,19 @@ class _Window:
 class BidiPass:
     """Hold text from a control on until it can be judged, and judge it.
 
+    One pass is not enough: with a control gone, another window may begin. Three of them stand behind one another, and each does
+    to the text what canonicalizing it again would do; where the last one would still change something, every control goes.
+
     Args:
         ledger: Takes the findings.
-        tails: The next pass.
+        following: The next pass.
+        is_last: What stays here is counted.
     """
 
-    def __init__(self, ledger: Ledger, tails: TailPass) -> None:
+    def __init__(self, ledger: Ledger, following: BidiPass | TailPass, *, is_last: bool = True) -> None:
         self._ledger = ledger
-        self._tails = tails
+        self._next = following
+        self._is_last = is_last
         self._first = ""  # direction of the first strong letter of the paragraph
         self._recent: list[str] = []  # the end of what has gone by of it
         self._window: _Window | None = None
@@ -104,7 +110,7 @@ class BidiPass:
         """Take a piece."""
         if piece.text == "\n":
             self._end_paragraph(piece.position)
-            self._tails.push(piece)
+            self._next.push(piece)
         elif len(piece.text) == 1 and ord(piece.text) in BIDI_CONTROLS:
             self._control(piece)
         elif self._window is None:
@@ -135,19 +141,22 @@ class BidiPass:
         start = 0
         while start < len(text) and (self._window is not None or self._opened or self._surplus):
             start = self._slowly(text, start, position)
-        rest = text[start:] if start else text
-        line = rest.rfind("\n") + 1
+        if start == len(text):
+            return
+        if start:
+            position += len(text[:start].encode("utf-8"))
+            text = text[start:]
+        line = text.rfind("\n") + 1
         if line:
             self._first = ""
             self._recent.clear()
-            self._tails.span(rest[:line])
-            rest = rest[line:]
-        self._go_by(rest)
+        self._note(text[line:])
+        self._next.span(text, position)
 
     def end(self, position: int) -> None:
         """End the text at this byte."""
         self._end_paragraph(position)
-        self._tails.end()
+        self._next.end(position)
 
     # Text.
 
@@ -156,9 +165,9 @@ class BidiPass:
         end = text.find("\n", start)
         end = len(text) if end < 0 else end
         window = self._window
-        if window is None:
+        if window is None and end > start:
             self._go_by(text[start:end])
-        else:
+        elif window is not None:
             for index in range(start, end):
                 self._see(window, text[index])
                 if window.is_ready:
@@ -168,23 +177,28 @@ class BidiPass:
             window.items.append(text[start:end])
         if end == len(text):
             return end
-        self._end_paragraph(position + len(text[:end].encode("utf-8")))
-        self._tails.span("\n")
+        position += len(text[:end].encode("utf-8"))
+        self._end_paragraph(position)
+        self._next.span("\n", position)
         return end + 1
 
     def _go_by(self, item: Piece | str) -> None:
-        """Hand on what is decided, and remember what the next window has to know about it."""
-        text = item if isinstance(item, str) else item.text
+        """Hand on what is decided."""
+        if isinstance(item, str):
+            if item:
+                self._note(item)
+                self._next.text(item)
+        else:
+            self._note(item.text)
+            self._next.push(item)
+
+    def _note(self, text: str) -> None:
+        """Remember what the next window has to know about text that goes by."""
         if not self._first:
             self._first = next(filter(None, map(strong, text)), "")
         self._recent.append(text if len(text) < MAX_WINDOW else text[-MAX_WINDOW:])
         if len(self._recent) > 2 * MAX_WINDOW:
             self._recent = ["".join(self._recent)[-MAX_WINDOW:]]
-        if isinstance(item, str):
-            if item:
-                self._tails.span(item)
-        else:
-            self._tails.push(item)
 
     def _context(self) -> str:
         """What stands before the window, from the nearest strong letter on."""
@@ -275,7 +289,8 @@ class BidiPass:
             self._ledger.record(code, "drop", piece.position, piece.length, piece.was)
 
     def _keep(self, piece: Piece) -> None:
-        self._ledger.keep("BIDI_KEEP", ord(piece.text), piece.position)
+        if self._is_last:
+            self._ledger.keep("BIDI_KEEP", ord(piece.text), piece.position)
         self._go_by(piece)
 
     # Windows.
@@ -290,6 +305,9 @@ class BidiPass:
             return
         around = Surroundings(self._context(), self._first, window.opens, window.is_full, window.is_bounded or is_end)
         verdict = judge([item if isinstance(item, str) else item.text for item in window.items], window.groups, around)
+        if self._is_last and (verdict.drops or verdict.respelt):
+            # Still not stable: in no ordinary text.
+            verdict = drop_every(window.groups)
         for index, item in enumerate(window.items):
             if isinstance(item, str):
                 self._go_by(item)
@@ -313,7 +331,7 @@ class BidiPass:
         self._judge(is_end=True)
         for group in reversed(self._opened):
             if group.is_open and group.stays:
-                self._tails.push(Piece(chr(closer_of(group.point)), position, 0, (), "BIDI_UNBALANCED"))
+                self._next.push(Piece(chr(closer_of(group.point)), position, 0, (), "BIDI_UNBALANCED"))
         self._opened = []
         self._surplus = 0
         self._first = ""

@@ -115,6 +115,13 @@ def judge(items: Sequence[str], groups: Sequence[Group], around: Surroundings) -
     return Verdict(window.drops, window.respelt)
 
 
+def drop_every(groups: Sequence[Group]) -> Verdict:
+    """Drop all controls of a window that does not become stable (UNSTABLE_RUN)."""
+    for group in groups:
+        group.stays = False
+    return Verdict({item: "UNSTABLE_RUN" for group in groups for item in group.items}, {})
+
+
 def _is_control(item: str) -> bool:
     return len(item) == 1 and ord(item) in BIDI_CONTROLS
 
@@ -174,7 +181,7 @@ class _Judgement:
             opener, closer = group.items
             before = dict(self.respelt)
             if group.point == FSI:
-                inside = [ord(char) for item in self._items[opener + 1 : closer] for char in item]
+                inside = self._kept({*self.drops, *range(opener + 1), *range(closer, len(self._items))})
                 now = RLI if paragraph_level([bidi_class(point) for point in inside]) else LRI
                 self.respelt[opener] = now
             else:

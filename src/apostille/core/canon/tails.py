@@ -49,12 +49,16 @@ class TailPass:
         self._release()
         self._leave(piece)
 
-    def span(self, text: str) -> None:
-        """Take text that no pass changes and that neither starts nor ends with white space."""
+    def text(self, text: str) -> None:
+        """Take text that no pass changes; it may start or end with white space only if more such text follows."""
         self._release()
         self._emit(text)
 
-    def end(self) -> None:
+    def span(self, text: str, _position: int) -> None:
+        """Take text that no pass changes, as ``BidiPass.span``."""
+        self.text(text)
+
+    def end(self, _position: int) -> None:
         """Drop what is held: the text ends here."""
         if self._ending == "data":
             self._release()

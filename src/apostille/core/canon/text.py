@@ -100,7 +100,7 @@ class TextEngine:
     def __init__(self, ledger: Ledger, ending: Ending = "message") -> None:
         self._ledger = ledger
         self._tails = TailPass(ledger, self._emit, ending)
-        self._bidi = BidiPass(ledger, self._tails)
+        self._bidi = BidiPass(ledger, BidiPass(ledger, BidiPass(ledger, self._tails), is_last=False), is_last=False)
         self._unit = UnitPass(ledger, self._bidi.push, self._bidi.text)
         neighbors = NeighborPass(ledger, self._unit.push, self._unit.last)
         drops = DropPass(ledger, neighbors.push)

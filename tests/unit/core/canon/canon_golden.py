@@ -14,7 +14,7 @@ import sys
 from apostille.core.canon import canonicalize, format_findings, profile_id
 from apostille.errors import ApostilleError
 
-DIGEST = "e429a51932e87a71842d5bba951a2ade1053db184b7fe0129e42730bec12ffb0"
+DIGEST = "74630b0d0020d30a40e334aa14624d0329b822e15961b5f9b33f577ecb1c6c07"
 
 ORDINARY = (
     "The refund is 42 EUR.\n\tTotal: 1½ × 10⁵ — “fine”…\n",

@@ -54,6 +54,7 @@ CHANGED = [
         f"{SHALOM} \u2066C++\u2069 {SHALOM}",
         ["BIDI_DROP"],
     ),
+    ("its direction without what goes inside", "\u0660\u2068;\u061c\u0660\u2069", "\u0660\u2066;\u0660\u2069", ["BIDI_DROP", "BIDI_DROP"]),
     ("one of two marks", f"I said {SHALOM}!\u200f\u200f and", f"I said {SHALOM}!\u200f and", ["BIDI_DROP"]),
     ("a control between a letter and its mark", "\u05e9\u200f\u05bc\u05dc", "\u05e9\u05bc\u05dc", ["BIDI_DROP"]),
 ]
