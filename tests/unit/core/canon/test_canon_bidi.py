@@ -99,7 +99,18 @@ def test_windows_are_bounded(unit):
     text = "\u05d0" + unit * 2_000 + "\u05d0\n"
     found = canonicalize(text)
     assert canonicalize(found.bytes).bytes == found.bytes
+    assert "UNSTABLE_RUN" not in {finding.code for finding in found.findings}
     assert MAX_CONTROLS * 2 < MAX_WINDOW
+
+
+def test_a_full_window_and_one_without_end_lose_their_marks():
+    """32 controls without a letter, or 256 characters behind one: not judged one by one, and no mark stays."""
+    full = "\u05d0" + "!\u200e?\u200f" * MAX_CONTROLS + " a"
+    assert canonicalize(full).bytes.decode() == "\u05d0" + "!?" * MAX_CONTROLS + " a"
+    kept = "\u05d0!\u200e" + "-" * (MAX_WINDOW - 2) + "a"
+    endless = "\u05d0!\u200e" + "-" * (MAX_WINDOW + 2) + "a"
+    assert canonicalize(kept).bytes.decode() == kept
+    assert canonicalize(endless).bytes.decode() == endless.replace("\u200e", "")
 
 
 def test_a_mark_that_opens_a_paragraph_and_a_full_window():
