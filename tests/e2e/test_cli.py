@@ -548,7 +548,7 @@ def test_clean(home):
 @pytest.mark.slow
 def test_clean_streams(home):
     """50 MB through a pipe in bounded memory: what goes in comes out while it comes in."""
-    line = b"The quick brown fox jumps over the lazy dog. " * 22 + b"\n"
+    line = b"The quick brown fox jumps over the lazy dog. " * 22 + b".\n"
     script = f"import sys\nfor _ in range(50_000): sys.stdout.buffer.write({line!r})"
     writer = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     cleaner = home.popen("clean", stdin=writer.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -62,7 +62,7 @@ import resource
 from pathlib import Path
 import apostille
 
-text = "The quick brown fox jumps over the lazy dog. Grüße.\\n" * (32 * 2**20 // 52)
+text = "The quick brown fox jumps over the lazy dog. Grüße.\\n" * (32 * 2**20 // 52) + "End."
 with apostille.open() as store, store.run(agent="large") as run:
     said = run.output(text)
     assert said.text == text

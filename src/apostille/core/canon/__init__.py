@@ -4,15 +4,18 @@
 ``apply_edits`` leads from the raw to the canonical bytes by the findings alone. The same profile id means the same bytes on
 every supported Python: the Unicode tables are our own.
 
-Passes of profile ``apostille-safe/0``, in order:
+Passes of profile ``apostille-safe/1``, in order; each module says what its codes mean:
 
-    1  strict UTF-8                                       ENC_INVALID (error)
-    2  controls, noncharacters dropped; line ends to LF   CTRL, NONCHAR, EOL_FORM
-    3  bidi overrides dropped with their closers          BIDI_OVERRIDE
-    4  tag characters dropped outside three flags         TAG_DROP
-    5  runs of variation selectors dropped                VS_RUN
-    6  U+FEFF at the start dropped                        ENC_BOM
-    7  at most 30 marks on a base; NFC                    MARK_FLOOD, NFC
+    P0  text       strict UTF-8 (ENC_INVALID, an error: never repaired)
+    P1  passes     terminal escapes, overstrike, controls
+    P2  passes     line ends to LF
+    P3  passes     what draws nothing wherever it stands; fillers, blanks and tags without their neighbor
+    P4  units      marks over 30, marks of another script; NFC
+    P5  rules      joiners, selectors and other contextual characters; back to P4 until stable
+    P6  bidi       controls that move nothing, overrides
+    P9  tails      white space at the end of lines and of the text
+
+What is kept although it could be left out is counted (``residue``).
 
 Spec: canonical.md.
 """
@@ -22,6 +25,7 @@ from __future__ import annotations
 from apostille.core.canon.edits import apply_edits
 from apostille.core.canon.findings import Finding, format_findings
 from apostille.core.canon.profiles import profile_id
+from apostille.core.canon.residue import Residue
 from apostille.core.canon.stream import Canonical, Canonicalizer, canonicalize
 
-__all__ = ["Canonical", "Canonicalizer", "Finding", "apply_edits", "canonicalize", "format_findings", "profile_id"]
+__all__ = ["Canonical", "Canonicalizer", "Finding", "Residue", "apply_edits", "canonicalize", "format_findings", "profile_id"]

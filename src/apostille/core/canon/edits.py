@@ -48,7 +48,7 @@ def apply_edits(raw: bytes, findings: Iterable[Finding], *, canonical: bytes | N
         raise IncompleteError("the list of findings was cut; recompute it from the raw bytes", missing=("findings",))
     out: list[bytes] = []
     done = 0
-    for edit in sorted(edits, key=lambda edit: edit.position):
+    for edit in sorted(edits, key=lambda edit: (edit.position, edit.length)):
         end = edit.position + edit.length
         if edit.position < done or end > len(raw):
             raise MalformedError("edits overlap or leave the value", spec=_SPEC, offset=edit.position)

@@ -18,6 +18,9 @@ of one code were merged. Three keys appear only where they are needed:
 Edits of a text never overlap. A cluster that is interrupted by dropped characters is reported in pieces: the first piece
 becomes the composed text, the others become nothing.
 
+Optional characters that stay are counted, not listed: one finding per kind (``ZWNJ_KEEP``, act ``keep``) behind the changes, with
+the place of the first one, ``len`` 0 and the count in ``n``.
+
 Over 10,000 findings the rest is only counted: one finding per code with ``len`` 0 and the count in ``n``, and FINDINGS_CUT,
 whose ``n`` is the number of findings left out. The full list can be recomputed from the raw bytes.
 """
@@ -29,6 +32,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from apostille.core.canon.jcs import format_json
+from apostille.core.canon.residue import Residue, Tally, measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,24 +43,21 @@ MAX_FINDINGS = 10_000
 _DIGEST_POINTS = 1_024
 
 # i note, w warning, h payload-shaped, e error. Codes are never renamed or reused.
+_NOTES = (
+    "CGJ_KEEP CJK_COMPAT DI_KEEP EMOJI_QUALIFY EMOJI_VS ENC_BOM EOL_FORM FINDINGS_CUT FVS_KEEP IVS_KEEP JOINER_SPELL JSON_FORM "
+    "MVS_KEEP NFC VS_KEEP WS_END ZWJ_KEEP ZWNJ_KEEP"
+)
+_WARNINGS = (
+    "BLANK_GLYPH C2PA_TEXT CGJ_DROP CTRL DI_DROP EMOJI_ZWJ FVS_DROP IVS_DROP JAMO_FILLER_DROP MARK_FLOOD MARK_FOREIGN MVS_DROP "
+    "OVERSTRIKE PUA_DROP RESIDUE_QUOTA UNASSIGNED UNSTABLE_RUN VS_DROP WS_FLOOD WS_TAIL ZWJ_DROP ZWNJ_DROP ZWSP_DROP BIDI_DROP "
+    "BIDI_UNBALANCED"
+)
+_PAYLOADS = "ANSI_OPEN ANSI_SEQ BIDI_OVERRIDE BIDI_REORDER JOINER_RUN NONCHAR TAG_DROP VS_RUN"
+_ERRORS = "ENC_INVALID JSON_DUP_KEY JSON_KEY_TWIN JSON_NUMBER LIMIT_DEPTH LIMIT_SIZE"
 SEVERITIES = {
-    "BIDI_OVERRIDE": "h",
-    "CTRL": "w",
-    "ENC_BOM": "i",
-    "ENC_INVALID": "e",
-    "EOL_FORM": "i",
-    "FINDINGS_CUT": "i",
-    "JSON_DUP_KEY": "e",
-    "JSON_FORM": "i",
-    "JSON_KEY_TWIN": "e",
-    "JSON_NUMBER": "e",
-    "LIMIT_DEPTH": "e",
-    "LIMIT_SIZE": "e",
-    "MARK_FLOOD": "w",
-    "NFC": "i",
-    "NONCHAR": "h",
-    "TAG_DROP": "h",
-    "VS_RUN": "h",
+    code: severity
+    for severity, codes in (("i", f"{_NOTES} BIDI_KEEP"), ("w", _WARNINGS), ("h", _PAYLOADS), ("e", _ERRORS))
+    for code in codes.split(" ")
 }
 
 
@@ -199,6 +200,10 @@ class Ledger:
 
     Args:
         is_report: Nothing is changed; every act is written as ``report``.
+
+    Attributes:
+        refused: Something was recorded for which the value is refused.
+        characters: Length of the canonical text.
     """
 
     def __init__(self, *, is_report: bool = False) -> None:
@@ -209,7 +214,9 @@ class Ledger:
         self._left_out: dict[str, tuple[int, int]] = {}
         self._pointer: str | None = None
         self._value_is_report = is_report
+        self._kept: dict[str, Tally] = {}
         self.refused = False
+        self.characters = 0
 
     def begin_value(self, pointer: str | None, *, is_report: bool = False) -> None:
         """Start on another string of a JSON document; findings never merge across strings.
@@ -246,6 +253,37 @@ class Ledger:
             run = self._runs[code] = _Run(code, act, position, self._pointer)
         run.join(length, was, now, count)
 
+    def keep(self, code: str, point: int, position: int, *, bits: int = 1) -> None:
+        """Count an optional character that stays; there is one finding for all of a kind.
+
+        Args:
+            code: Of the kind, for example ``"ZWNJ_KEEP"``.
+            point: The character.
+            position: Byte offset.
+            bits: What the choice among its alternatives could carry.
+        """
+        tally = self._kept.get(code)
+        if tally is None:
+            self._kept[code] = Tally(1, bits, point, position)
+        else:
+            tally.count += 1
+            tally.bits += bits
+
+    def residue(self) -> Residue:
+        """Give what the kept characters could carry."""
+        return measure(self._kept, self.characters)
+
+    def _keeps(self) -> list[Finding]:
+        found = [
+            Finding(code, SEVERITIES[code], "keep", tally.position, 0, (tally.first,), count=tally.count)
+            for code, tally in sorted(self._kept.items())
+        ]
+        over = self.residue().over_quota
+        if over:
+            count = sum(self._kept[code].count for code in over)
+            found.append(Finding("RESIDUE_QUOTA", SEVERITIES["RESIDUE_QUOTA"], "report", 0, 0, count=count))
+        return found
+
     def add(self, finding: Finding) -> None:
         """Take a finding that is already whole, in its place before what follows."""
         self.end_value()
@@ -277,14 +315,15 @@ class Ledger:
         self._value_start = len(self._findings)
 
     def finish(self) -> tuple[Finding, ...]:
-        """Give all findings; the counters of those left out come last."""
+        """Give all findings; what was kept comes behind the changes, and the counters of those left out come last."""
         self.end_value()
+        found = [*self._findings, *self._keeps()]
         if not self._left_out:
-            return tuple(self._findings)
+            return tuple(found)
         counters = [
             Finding(code, SEVERITIES[code], "report", first, 0, count=count)
             for code, (first, count) in sorted(self._left_out.items())
         ]
         total = sum(finding.count for finding in counters)
         cut = Finding("FINDINGS_CUT", SEVERITIES["FINDINGS_CUT"], "report", 0, 0, count=total)
-        return (*self._findings, *counters, cut)
+        return (*found, *counters, cut)

@@ -25,6 +25,7 @@ from apostille.core.canon.alphabet import is_clean
 from apostille.core.canon.findings import SEVERITIES, Finding, Ledger, excerpt
 from apostille.core.canon.jcs import format_json
 from apostille.core.canon.json_numbers import read_fraction, read_integer
+from apostille.core.canon.residue import Residue
 from apostille.core.canon.text import TextEngine, invalid_encoding
 from apostille.errors import CanonicalizationError, MalformedJsonError
 
@@ -54,7 +55,7 @@ def size_finding(act: str) -> Finding:
     return Finding("LIMIT_SIZE", SEVERITIES["LIMIT_SIZE"], act, MAX_BYTES, 0)
 
 
-def canonicalize_json(data: bytes, *, is_report: bool = False) -> tuple[bytes, tuple[Finding, ...]]:
+def canonicalize_json(data: bytes, *, is_report: bool = False) -> tuple[bytes, tuple[Finding, ...], Residue]:
     """Give the canonical bytes of one JSON document and what was found in it.
 
     Does not check the size: that is done while the document is collected.
@@ -64,7 +65,7 @@ def canonicalize_json(data: bytes, *, is_report: bool = False) -> tuple[bytes, t
         is_report: Change and refuse nothing; give the raw bytes back, every act as ``report``.
 
     Returns:
-        The canonical bytes, without a final line feed, and the findings.
+        The canonical bytes, without a final line feed, the findings, and what is kept.
 
     Raises:
         MalformedJsonError: The bytes break the JSON grammar.
@@ -76,23 +77,24 @@ def canonicalize_json(data: bytes, *, is_report: bool = False) -> tuple[bytes, t
         raise invalid_encoding(error.start, error.end - error.start) from error
     reader = _Reader(Ledger(is_report=is_report))
     value = reader.read(text.removeprefix("\ufeff"), len(data))
-    findings = reader.ledger.finish()
+    reader.ledger.characters = len(text)
+    findings, residue = reader.ledger.finish(), reader.ledger.residue()
     if reader.ledger.refused:
         raise CanonicalizationError(
             f"the JSON document is refused: {', '.join(sorted({f.code for f in findings if f.severity == 'e'}))}",
             findings=findings,
         )
     if reader.is_ambiguous:
-        return data, findings
+        return data, findings, residue
     canonical = format_json(value)
     if canonical == data:
-        return data, findings
+        return data, findings, residue
     was, was_sha256 = excerpt(text)
     now, now_sha256 = excerpt(canonical.decode("utf-8"))
     act = "report" if is_report else "replace"
     severity = SEVERITIES["JSON_FORM"]
     form = Finding("JSON_FORM", severity, act, 0, len(data), was, now, was_sha256=was_sha256, now_sha256=now_sha256)
-    return data if is_report else canonical, (form, *findings)
+    return data if is_report else canonical, (form, *findings), residue
 
 
 def _depth_fault(text: str) -> int | None:
@@ -195,7 +197,7 @@ class _Reader:
             self._refuse("ENC_INVALID", len(text[: error.start].encode("utf-8")), 3, (ord(text[error.start]),))
             clean = text
         else:
-            engine = TextEngine(self.ledger)
+            engine = TextEngine(self.ledger, "data")
             clean = (engine.feed_text(text) + engine.flush()).decode("utf-8")
         self.ledger.begin_value(None)
         return clean

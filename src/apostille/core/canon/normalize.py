@@ -1,42 +1,22 @@
-"""Normalization Form C from the pinned tables, one character at a time, with a cap on marks.
+"""Normalization Form C from the pinned tables: a pure function over code points.
 
-Input is cut into *units*: a base character, what composes with it, and its marks. A unit is finished by the first character
-that is a starter (combining class 0) and does not compose with it, so a unit never holds more than one base, 30 marks and the
-few parts of one more character. This makes the form that is fed character by character equal to the form over the whole text.
-
-The cap: a base (any character whose general category is not Mark) carries at most 30 marks, counted on its canonical
-decomposition; from the first mark beyond it on, the marks of that base are dropped (MARK_FLOOD). Ordinary text has at most 5.
-
-Spec: UAX #15 of Unicode 18.0.0, section 1.3, and definition D117 of the core specification; canonical.md sections 3
-and 6.3.
+Spec: UAX #15 of Unicode 18.0.0, section 1.3, and definition D117 of the core specification; canonical.md section 3.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apostille.core.canon.properties import parse_ranges
 from apostille.core.canon.tables import ucd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from apostille.core.canon.findings import Ledger
-
-MAX_MARKS = 30
-
-_LF = 0x0A
+    from collections.abc import Sequence
 
 # Hangul syllables compose and decompose by arithmetic (core specification section 3.12).
 _S, _L, _V, _T = 0xAC00, 0x1100, 0x1161, 0x11A7
 _V_COUNT, _T_COUNT = 21, 28
 _L_END, _V_END, _T_END, _S_END = _L + 19, _V + _V_COUNT, _T + _T_COUNT, _S + 19 * _V_COUNT * _T_COUNT
-
-
-def parse_ranges(text: str, separator: str = " ") -> Iterator[int]:
-    """Read ``"300-36f 483"``: every code point in hexadecimal ranges."""
-    for word in text.split(separator):
-        first, _, last = word.partition("-")
-        yield from range(int(first, 16), int(last or first, 16) + 1)
 
 
 MARKS = frozenset(parse_ranges(ucd.MARKS))
@@ -96,110 +76,56 @@ def compose(first: int, second: int) -> int | None:
     return _COMPOSITIONS.get((first, second))
 
 
-class Composer:
-    """The pass that caps marks and composes; the last pass before the output.
+def joins(points: Sequence[int], starter: int) -> bool:
+    """Tell that a starter that follows these points composes with the last starter among them.
 
     Args:
-        ledger: Takes the findings NFC (one per changed unit) and MARK_FLOOD.
-        emit: Takes the code points of a finished unit.
+        points: Any code points, composed or not.
+        starter: One whose combining class is 0.
     """
+    composed = nfc((*points, starter))
+    return bool(points) and composed != (*nfc(points), *nfc((starter,)))
 
-    def __init__(self, ledger: Ledger, emit: Callable[[Sequence[int]], None]) -> None:
-        self._ledger = ledger
-        self._emit = emit
-        self._was: list[int] = []  # the unit as read, and where: position, length
-        self._places: list[tuple[int, int]] = []
-        self._done: list[int] = []  # composed parts that nothing can change any more
-        self._starter: int | None = None
-        self._marks: list[int] = []
-        self._weight = 0  # marks on the base so far
-        self._is_flooded = False
 
-    def push(self, point: int, position: int, length: int) -> None:
-        """Take one code point with its place in the raw bytes."""
-        if point == _LF:
-            # Never part of a unit: it may stand for another line end in the raw bytes, and a line goes out when it ends.
-            self.settle()
-            self._emit((_LF,))
-            return
-        parts = decompose(point)
-        if point in MARKS:
-            # The generator has checked that a mark decomposes into marks only.
-            self._is_flooded = self._is_flooded or self._weight + len(parts) > MAX_MARKS
-            if self._is_flooded:
-                self._ledger.record("MARK_FLOOD", "drop", position, length, (point,))
-                return
-            self._weight += len(parts)
-        else:
-            self._weight = 0 if len(parts) == 1 else sum(part in MARKS for part in parts)
-            self._is_flooded = False
-        if self._was and parts[0] not in COMBINING and not self._joins(parts[0]):
-            self._finish_unit()
-        self._was.append(point)
-        self._places.append((position, length))
-        for part in parts:
-            self._add(part)
+def nfc(points: Sequence[int]) -> tuple[int, ...]:
+    """Give the composed form of code points.
 
-    def settle(self) -> None:
-        """Finish the unit: a character that cannot join it follows, or the end of the text."""
-        if self._was:
-            self._finish_unit()
-        self._weight = 0
-        self._is_flooded = False
+    Args:
+        points: Any; what stands before and behind them is not looked at.
+    """
+    done: list[int] = []
+    starter: int | None = None  # the last one, already taken out of ``done``
+    marks: list[int] = []  # behind it, in order, not composed
+    for part in _in_order(points):
+        ccc = COMBINING.get(part, 0)
+        if starter is not None and (not marks or (COMBINING[marks[-1]] < ccc)):
+            composite = compose(starter, part)
+            if composite is not None:
+                starter = composite
+                continue
+        if ccc:
+            marks.append(part)
+            continue
+        if starter is not None:
+            done.append(starter)
+        done += marks
+        starter, marks = part, []
+    if starter is not None:
+        done.append(starter)
+    return (*done, *marks)
 
-    def _joins(self, starter: int) -> bool:
-        self._reorder()
-        return not self._marks and self._starter is not None and compose(self._starter, starter) is not None
 
-    def _add(self, part: int) -> None:
-        if part in COMBINING:
-            self._marks.append(part)
-            return
-        self._reorder()
-        composite = None if self._marks or self._starter is None else compose(self._starter, part)
-        if composite is None:
-            self._close_starter()
-            self._starter = part
-        else:
-            self._starter = composite
-
-    def _reorder(self) -> None:
-        """Sort the marks by combining class and compose into the starter those that nothing blocks."""
-        if not self._marks:
-            return
-        left: list[int] = []
-        for mark in sorted(self._marks, key=COMBINING.__getitem__):
-            is_blocked = bool(left) and COMBINING[left[-1]] == COMBINING[mark]
-            composite = None if is_blocked or self._starter is None else compose(self._starter, mark)
-            if composite is None:
-                left.append(mark)
-            else:
-                self._starter = composite
-        self._marks = left
-
-    def _close_starter(self) -> None:
-        if self._starter is not None:
-            self._done.append(self._starter)
-        self._done += self._marks
-        self._marks = []
-
-    def _finish_unit(self) -> None:
-        self._reorder()
-        self._close_starter()
-        was, places, now = self._was, self._places, self._done
-        self._was, self._places, self._done, self._starter = [], [], [], None
-        if was != now:
-            self._report(was, places, now)
-        self._emit(now)
-
-    def _report(self, was: list[int], places: list[tuple[int, int]], now: list[int]) -> None:
-        """Record one finding per stretch of raw bytes; dropped characters may lie between the stretches."""
-        first = start = end = places[0][0]
-        stretch: list[int] = []
-        for point, (position, length) in zip(was, places, strict=True):
-            if position != end:
-                self._ledger.record("NFC", "replace", start, end - start, stretch, now if start == first else ())
-                stretch, start = [], position
-            stretch.append(point)
-            end = position + length
-        self._ledger.record("NFC", "replace", start, end - start, stretch, now if start == first else ())
+def _in_order(points: Sequence[int]) -> list[int]:
+    """Give the canonical decomposition with its marks in canonical order."""
+    parts = [part for point in points for part in decompose(point)]
+    start = 0
+    while start < len(parts):
+        if parts[start] not in COMBINING:
+            start += 1
+            continue
+        end = start
+        while end < len(parts) and parts[end] in COMBINING:
+            end += 1
+        parts[start:end] = sorted(parts[start:end], key=COMBINING.__getitem__)
+        start = end
+    return parts

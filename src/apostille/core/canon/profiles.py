@@ -1,6 +1,6 @@
 """Profiles, their ids, and what a media type calls for.
 
-A profile id is signed into every entry: ``apostille-safe/0 ucd=18.0.0 tables=<sha256 of the generated tables>``. A published
+A profile id is signed into every entry: ``apostille-safe/1 ucd=18.0.0 tables=<sha256 of the generated tables>``. A published
 profile stays runnable; any change of output bytes is a new number.
 
     ===================  =====================================================================================
@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from apostille.core.canon.tables import ucd
+from apostille.core.canon.tables import digest
 from apostille.errors import ConfigurationError
 
 OPAQUE: Final = "opaque"
@@ -44,11 +44,11 @@ class Profile:
     @property
     def id(self) -> str:
         """The id that is signed."""
-        return f"apostille-{self.name}/{self.number} ucd={ucd.UCD_VERSION} tables={ucd.SHA256}"
+        return f"apostille-{self.name}/{self.number} ucd={digest.UCD_VERSION} tables={digest.SHA256}"
 
 
-SAFE = Profile("safe", 0, is_report=False)
-REPORT = Profile("report", 0, is_report=True)
+SAFE = Profile("safe", 1, is_report=False)
+REPORT = Profile("report", 1, is_report=True)
 _PROFILES = {profile.name: profile for profile in (SAFE, REPORT)}
 
 
@@ -72,7 +72,7 @@ def profile_id(profile: str = "safe") -> str:
         profile: ``"safe"`` or ``"report"``.
 
     Returns:
-        For example ``"apostille-safe/0 ucd=18.0.0 tables=dc48.."``.
+        For example ``"apostille-safe/1 ucd=18.0.0 tables=dc48.."``.
 
     Raises:
         ConfigurationError: No such profile.

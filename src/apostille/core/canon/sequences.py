@@ -1,100 +1,85 @@
-"""Tag characters and variation selectors: what draws nothing and spells bytes.
+"""Which sequences are listed: a base with a variation selector, and emoji joined by U+200D.
 
-Tag characters stay only inside the three flags that Unicode recommends for interchange; 128 of them spell any ASCII text. One
-variation selector may choose a glyph; two in a row never do, and spell bytes with 256 values each.
-
-Spec: canonical.md section 6.2 rows "VS", "TAG"; UTS #51 ED-14a (RGI emoji tag sequence set).
+Spec: canonical.md section 6.2; UTS #37; UTS #51 ED-14a; StandardizedVariants.txt.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cache, lru_cache
 
-from apostille.core.canon.alphabet import BLACK_FLAG, SELECTORS, TAGS
+from apostille.core.canon.properties import parse_ranges
+from apostille.core.canon.tables import ivd, sequences
 
-if TYPE_CHECKING:
-    from apostille.core.canon.findings import Ledger
-    from apostille.core.canon.passes import Push
-
-_TAG_BASE = 0xE0000
-_TAG_END = 0xE007F
-# England, Scotland, Wales: after the black flag, the tag letters of the region and the end tag.
-FLAGS = frozenset((*(_TAG_BASE + ord(letter) for letter in region), _TAG_END) for region in ("gbeng", "gbsct", "gbwls"))
-_FLAG_STARTS = frozenset(flag[:length] for flag in FLAGS for length in range(1, len(flag)))
+_FIRST_IVS = 0xE0100
+_DIGITS = {char: value for value, char in enumerate("0123456789abcdefghijklmnopqrstuvwxyz")}
+EMOJI_STYLE = "\ufe0f"
 
 
-class TagPass:
-    """Drop tag characters outside the three flags (TAG_DROP). Holds back at most five of them."""
-
-    def __init__(self, ledger: Ledger, push: Push) -> None:
-        self._ledger = ledger
-        self._push = push
-        self._after_flag = False
-        self._held: list[tuple[int, int, int]] = []
-
-    def push(self, point: int, position: int, length: int) -> None:
-        """Take a code point."""
-        if point not in TAGS:
-            self.settle()
-            self._after_flag = point == BLACK_FLAG
-            self._push(point, position, length)
-            return
-        if self._after_flag:
-            spelt = (*(entry[0] for entry in self._held), point)
-            if spelt in FLAGS:
-                for entry in self._held:
-                    self._push(*entry)
-                self._held.clear()
-                self._after_flag = False
-                self._push(point, position, length)
-                return
-            if spelt in _FLAG_STARTS:
-                self._held.append((point, position, length))
-                return
-            self.settle()
-        self._drop(point, position, length)
-
-    def settle(self) -> None:
-        """Drop what did not become a flag."""
-        for entry in self._held:
-            self._drop(*entry)
-        self._held.clear()
-        self._after_flag = False
-
-    def _drop(self, point: int, position: int, length: int) -> None:
-        self._ledger.record("TAG_DROP", "drop", position, length, (point,))
+@cache
+def _variants() -> dict[int, frozenset[int]]:
+    found: dict[int, frozenset[int]] = {}
+    for word in sequences.VARIANTS.split(" "):
+        selector, _, bases = word.partition(":")
+        found[int(selector, 16)] = frozenset(parse_ranges(bases, ","))
+    return found
 
 
-class SelectorPass:
-    """Drop runs of two or more variation selectors whole (VS_RUN). Holds back one."""
+def is_variant(base: int, selector: int) -> bool:
+    """Tell that a base with a selector U+FE00 to U+FE0F is standardized, as a glyph or as an emoji style."""
+    return base in _variants().get(selector, ())
 
-    def __init__(self, ledger: Ledger, push: Push) -> None:
-        self._ledger = ledger
-        self._push = push
-        self._held: tuple[int, int, int] | None = None
-        self._in_run = False
 
-    def push(self, point: int, position: int, length: int) -> None:
-        """Take a code point."""
-        if point not in SELECTORS:
-            self.settle()
-            self._push(point, position, length)
-            return
-        if self._held is not None:
-            self._drop(*self._held)
-            self._held = None
-            self._in_run = True
-        if self._in_run:
-            self._drop(point, position, length)
-        else:
-            self._held = (point, position, length)
+@lru_cache(maxsize=4_096)
+def variant_count(base: int) -> int:
+    """Tell how many selectors U+FE00 to U+FE0F are listed for a base."""
+    return sum(base in bases for bases in _variants().values())
 
-    def settle(self) -> None:
-        """Let a single selector through; a run is over."""
-        if self._held is not None:
-            self._push(*self._held)
-            self._held = None
-        self._in_run = False
 
-    def _drop(self, point: int, position: int, length: int) -> None:
-        self._ledger.record("VS_RUN", "drop", position, length, (point,))
+@cache
+def _ideographic() -> dict[int, int]:
+    found: dict[int, int] = {}
+    for word in ivd.IVD.split(" "):
+        first, _, counts = word.partition(":")
+        found.update((int(first, 16) + index, _DIGITS[count]) for index, count in enumerate(counts))
+    return found
+
+
+def ideographic_count(base: int) -> int:
+    """Tell how many ideographic variation sequences are registered for a base."""
+    return _ideographic().get(base, 0)
+
+
+def is_ideographic_variant(base: int, selector: int) -> bool:
+    """Tell that a base with a selector U+E0100 to U+E01EF is registered."""
+    return 0 <= selector - _FIRST_IVS < ideographic_count(base)
+
+
+@cache
+def mongolian_variants() -> dict[tuple[int, int], str]:
+    """Give the positions in which a Mongolian selector is listed for a letter: first letters of their names."""
+    rows = (word.replace("+", "=").split("=") for word in sequences.MONGOLIAN_VARIANTS.split(" "))
+    return {(int(base, 16), int(selector, 16)): places for base, selector, places in rows}
+
+
+@cache
+def _emoji() -> tuple[dict[str, str], frozenset[str]]:
+    """The recommended sequences by their form without U+FE0F, and every beginning of such a form."""
+    found: dict[str, str] = {}
+    for word in sequences.EMOJI_JOINED.split(" "):
+        text = "".join(chr(int(part, 16)) for part in word.split("+"))
+        found[text.replace(EMOJI_STYLE, "")] = text
+    return found, frozenset(text[:end] for text in found for end in range(1, len(text) + 1))
+
+
+def emoji_form(plain: str) -> str | None:
+    """Give the recommended spelling of joined emoji, or nothing if the sequence is not recommended.
+
+    Args:
+        plain: The sequence without U+FE0F.
+    """
+    return _emoji()[0].get(plain)
+
+
+def begins_emoji(plain: str) -> bool:
+    """Tell that a recommended sequence of joined emoji, written without U+FE0F, begins with this."""
+    return plain in _emoji()[1]

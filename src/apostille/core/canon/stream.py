@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 from apostille.core.canon.findings import Finding, Ledger
 from apostille.core.canon.json_values import MAX_BYTES, canonicalize_json, size_finding
 from apostille.core.canon.profiles import OPAQUE, REPORT, find_profile, kind_of
-from apostille.core.canon.text import TextEngine, encode, is_clean_ascii
+from apostille.core.canon.residue import Residue
+from apostille.core.canon.tails import Ending
+from apostille.core.canon.text import TextEngine, encode, is_unchanged
 from apostille.errors import CanonicalizationError
 
 if TYPE_CHECKING:
@@ -25,11 +27,13 @@ class Canonical:
         bytes: The canonical bytes.
         findings: What was changed or seen; empty for most text.
         profile: The whole profile id, or ``opaque``.
+        residue: What the optional characters kept in it could carry; nothing is known of opaque bytes.
     """
 
     bytes: builtins.bytes
     findings: tuple[Finding, ...]
     profile: str
+    residue: Residue | None = None
 
 
 class _Worker(Protocol):
@@ -41,12 +45,14 @@ class _Worker(Protocol):
 
     def findings(self) -> tuple[Finding, ...]: ...
 
+    def residue(self) -> Residue | None: ...
+
 
 class _TextWorker:
-    def __init__(self, *, is_report: bool) -> None:
+    def __init__(self, ending: Ending, *, is_report: bool) -> None:
         self._is_report = is_report
         self._ledger = Ledger(is_report=is_report)
-        self._engine = TextEngine(self._ledger)
+        self._engine = TextEngine(self._ledger, ending)
 
     def feed(self, data: bytes) -> bytes:
         clean = self._engine.feed(data)
@@ -59,6 +65,9 @@ class _TextWorker:
     def findings(self) -> tuple[Finding, ...]:
         return self._ledger.finish()
 
+    def residue(self) -> Residue | None:
+        return self._ledger.residue()
+
 
 class _JsonWorker:
     """Holds the document up to 16 MiB: its canonical form is not known before its end."""
@@ -68,6 +77,7 @@ class _JsonWorker:
         self._held: list[bytes] = []
         self._size = 0
         self._findings: tuple[Finding, ...] = ()
+        self._residue: Residue | None = None
 
     def feed(self, data: bytes) -> bytes:
         self._size += len(data)
@@ -85,11 +95,14 @@ class _JsonWorker:
     def flush(self) -> bytes:
         if self._findings:
             return b""
-        clean, self._findings = canonicalize_json(b"".join(self._held), is_report=self._is_report)
+        clean, self._findings, self._residue = canonicalize_json(b"".join(self._held), is_report=self._is_report)
         return clean
 
     def findings(self) -> tuple[Finding, ...]:
         return self._findings
+
+    def residue(self) -> Residue | None:
+        return self._residue
 
 
 class _OpaqueWorker:
@@ -102,6 +115,9 @@ class _OpaqueWorker:
     def findings(self) -> tuple[Finding, ...]:
         return ()
 
+    def residue(self) -> Residue | None:
+        return None
+
 
 class Canonicalizer:
     """Canonicalize a value piece by piece.
@@ -112,6 +128,7 @@ class Canonicalizer:
     Args:
         media_type: Of the value, for example ``"text/plain"``.
         profile: ``"safe"`` or ``"report"``.
+        is_file: A text may end in one line feed, as files do; else in none, as messages do.
 
     Raises:
         ConfigurationError: No such profile.
@@ -119,14 +136,12 @@ class Canonicalizer:
     Spec: canonical.md section 11.
     """
 
-    def __init__(self, *, media_type: str = "text/plain", profile: str = "safe") -> None:
-        used = find_profile(profile)
-        kind = kind_of(media_type)
-        if kind == "code":
-            used = REPORT
+    def __init__(self, *, media_type: str = "text/plain", profile: str = "safe", is_file: bool = False) -> None:
+        kind, used = _treatment(media_type, profile)
         self._profile = _id(kind, used)
-        self._worker = _worker(kind, used)
+        self._worker = _worker(kind, used, "file" if is_file else "message")
         self._findings: tuple[Finding, ...] = ()
+        self._residue: Residue | None = None
         self._is_open = True
 
     @property
@@ -138,6 +153,11 @@ class Canonicalizer:
     def findings(self) -> tuple[Finding, ...]:
         """All findings, once ``flush`` has returned; empty before."""
         return self._findings
+
+    @property
+    def residue(self) -> Residue | None:
+        """What the optional characters kept could carry, once ``flush`` has returned; nothing of opaque bytes."""
+        return self._residue
 
     def feed(self, data: bytes) -> bytes:
         """Take the next piece.
@@ -169,6 +189,7 @@ class Canonicalizer:
         self._close()
         given = self._worker.flush()
         self._findings = self._worker.findings()
+        self._residue = self._worker.residue()
         return given
 
     def _close(self) -> None:
@@ -178,15 +199,17 @@ class Canonicalizer:
         self._is_open = False
 
 
-def canonicalize(data: bytes | str, *, media_type: str = "text/plain", profile: str = "safe") -> Canonical:
+def canonicalize(data: bytes | str, *, media_type: str = "text/plain", profile: str = "safe", is_file: bool = False) -> Canonical:
     """Give the canonical form of a whole value.
 
-    Does not tell that a text is free of hidden messages: profile /0 closes the channels of its rules, no others.
+    Does not tell that a text is free of hidden messages: what is kept is counted (``residue``), and nothing bounds what the
+    choice of words could carry.
 
     Args:
         data: Raw bytes, or a text, which stands for its UTF-8 bytes.
         media_type: Of the value; see ``profiles``.
         profile: ``"safe"``, or ``"report"``, which changes nothing.
+        is_file: A text may end in one line feed, as files do; else in none, as messages do.
 
     Returns:
         The canonical bytes, the findings and the profile id. Canonicalizing the bytes again changes nothing.
@@ -198,21 +221,29 @@ def canonicalize(data: bytes | str, *, media_type: str = "text/plain", profile: 
 
     Spec: canonical.md.
     """
-    canonicalizer = Canonicalizer(media_type=media_type, profile=profile)
     raw = encode(data) if isinstance(data, str) else data
-    if kind_of(media_type) in ("text", "code") and is_clean_ascii(raw):
-        return Canonical(raw, (), canonicalizer.profile)
+    kind, used = _treatment(media_type, profile)
+    if kind in ("text", "code") and is_unchanged(raw, "file" if is_file else "message"):
+        return Canonical(raw, (), used.id, Residue(0, (), len(raw)))
+    canonicalizer = Canonicalizer(media_type=media_type, profile=profile, is_file=is_file)
     given = canonicalizer.feed(raw) + canonicalizer.flush()
-    return Canonical(given, canonicalizer.findings, canonicalizer.profile)
+    return Canonical(given, canonicalizer.findings, canonicalizer.profile, canonicalizer.residue)
+
+
+def _treatment(media_type: str, profile: str) -> tuple[Kind, Profile]:
+    """Tell what a media type calls for, and which profile is applied to it: code is only looked at."""
+    used = find_profile(profile)
+    kind = kind_of(media_type)
+    return kind, REPORT if kind == "code" else used
 
 
 def _id(kind: Kind, profile: Profile) -> str:
     return OPAQUE if kind == "opaque" else profile.id
 
 
-def _worker(kind: Kind, profile: Profile) -> _Worker:
+def _worker(kind: Kind, profile: Profile, ending: Ending) -> _Worker:
     if kind == "opaque":
         return _OpaqueWorker()
     if kind == "json":
         return _JsonWorker(is_report=profile.is_report)
-    return _TextWorker(is_report=profile.is_report)
+    return _TextWorker(ending, is_report=profile.is_report)

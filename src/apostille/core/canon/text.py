@@ -1,11 +1,13 @@
-"""The text rules of profile /0 as one engine: the whole text is a stream of one piece.
+"""The text rules as one engine: the whole text is a stream of one piece.
+
+    bytes -> characters -> escapes, controls, drops, neighbors -> units -> bidi -> tails -> bytes
 
 Most text goes straight through. A chunk of clean ASCII is passed on as it is; in other text one search finds the next place
 where something may have to change, what lies before it is passed on, and the passes see only the characters from the last plain
 one before that place to the next plain one behind it. What they decide does not depend on where the input was cut.
 
-Held back at most: three bytes of an unfinished character, one unit of the composer (a base with 30 marks), one variation
-selector, five tag characters.
+Held back at most: three bytes of an unfinished character, an open escape sequence (4,096 characters), one unit, a bidi window
+and a run of white space (4,096 characters).
 
 Spec: canonical.md sections 5, 11 and 12.
 """
@@ -14,26 +16,51 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apostille.core.canon.alphabet import ASCII_CONTROLS, ATTENTION, BEFORE_COMPOSER, find_trouble
+from apostille.core.canon.alphabet import ASCII_CONTROLS, CONTROL, KINDS, LF, PLAIN, SP, SPACE, find_trouble
 from apostille.core.canon.bidi import BidiPass
 from apostille.core.canon.findings import SEVERITIES, Finding
-from apostille.core.canon.normalize import Composer
-from apostille.core.canon.passes import BomPass, EntryPass
-from apostille.core.canon.sequences import SelectorPass, TagPass
+from apostille.core.canon.passes import DropPass, EntryPass, EscapePass, NeighborPass, Token
+from apostille.core.canon.properties import WHITE_SPACE
+from apostille.core.canon.tails import MAX_RUN, Ending, TailPass
+from apostille.core.canon.units import UnitPass
 from apostille.errors import CanonicalizationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from apostille.core.canon.findings import Ledger
     from apostille.core.canon.passes import Pass
 
 _CHUNK_BYTES = 65_536
 
 
+_PROBE = MAX_RUN // 2
+_SPACES = "".join(map(chr, sorted(WHITE_SPACE)))
+
+
 def is_clean_ascii(data: bytes) -> bool:
-    """Tell that these bytes are ASCII without controls other than TAB and LF, which no rule changes."""
-    return data.isascii() and len(data.translate(None, ASCII_CONTROLS)) == len(data)
+    """Tell that these bytes are ASCII in which no rule changes anything, white space at the end left aside."""
+    return (
+        data.isascii()
+        and len(data.translate(None, ASCII_CONTROLS)) == len(data)
+        and b" \n" not in data
+        and (b"\t" not in data or b"\t\n" not in data)
+        and not _has_long_run(data)
+    )
+
+
+def is_unchanged(data: bytes, ending: Ending = "message") -> bool:
+    """Tell at a glance that the canonical form of a whole text is the text. False means only that the passes have to look."""
+    if ending == "file" and len(data) > 1 and data[-1] == LF:
+        return data[-2] > SP and is_clean_ascii(data)
+    return not data or (data[-1] > SP and is_clean_ascii(data))
+
+
+def _has_long_run(data: bytes) -> bool:
+    """Tell that there may be a run of ASCII white space that is too long: two probes in a row would meet it."""
+    found = data[::_PROBE]
+    return any(
+        found[index] <= 0x20 and found[index + 1] <= 0x20 and not data[index * _PROBE : (index + 1) * _PROBE].strip(b" \t\n")
+        for index in range(len(found) - 1)
+    )
 
 
 def invalid_encoding(position: int, length: int, point: int | None = None) -> CanonicalizationError:
@@ -67,20 +94,22 @@ class TextEngine:
 
     Args:
         ledger: Takes the findings.
+        ending: The text is a message, a file, or a value in which white space at the end is data.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._composer = Composer(ledger, self._emit)
-        self._bom = BomPass(ledger, self._composer.push)
-        self._selectors = SelectorPass(ledger, self._bom.push)
-        self._tags = TagPass(ledger, self._selectors.push)
-        self._bidi = BidiPass(ledger, self._tags.push)
-        self._entry = EntryPass(ledger, self._bidi.push)
-        self._before_composer: tuple[Pass, ...] = (self._entry, self._bidi, self._tags, self._selectors, self._bom)
-        self._is_busy = False  # a pass before the composer may hold something back
+    def __init__(self, ledger: Ledger, ending: Ending = "message") -> None:
+        self._ledger = ledger
+        self._tails = TailPass(ledger, self._emit, ending)
+        self._bidi = BidiPass(ledger, BidiPass(ledger, BidiPass(ledger, self._tails), is_last=False), is_last=False)
+        self._unit = UnitPass(ledger, self._bidi.push, self._bidi.text)
+        neighbors = NeighborPass(ledger, self._unit.push, self._unit.last)
+        drops = DropPass(ledger, neighbors.push)
+        entry = EntryPass(ledger, drops.push, self._unit)
+        self._early: tuple[Pass, ...] = (EscapePass(ledger, entry.push), entry, drops, neighbors)
+        self._is_early = False  # an early pass waits for the next character
         self._position = 0  # of the next character, in the raw bytes
         self._unfinished = b""  # the first bytes of a character
-        self._points: list[str] = []
+        self._texts: list[str] = []
         self._out: list[bytes] = []
 
     def feed(self, data: bytes) -> bytes:
@@ -105,7 +134,8 @@ class TextEngine:
 
     def feed_text(self, text: str) -> bytes:
         """Take the next characters of a text that is known to hold no lone surrogate."""
-        self._scan(text)
+        for start in range(0, len(text), _CHUNK_BYTES):
+            self._scan(text[start : start + _CHUNK_BYTES])
         return self._drain()
 
     def flush(self) -> bytes:
@@ -116,7 +146,10 @@ class TextEngine:
         """
         if self._unfinished:
             raise invalid_encoding(self._position, len(self._unfinished))
-        self._settle()
+        for step in self._early:
+            step.end()
+        self._unit.settle()
+        self._bidi.end(self._position)
         return self._drain()
 
     def _decode(self, chunk: bytes) -> str:
@@ -135,67 +168,64 @@ class TextEngine:
         index, end = 0, len(text)
         while index < end:
             char = text[index]
-            if char in ATTENTION or (char == "\n" and self._entry.after_return):
+            if KINDS[ord(char)] != PLAIN or self._is_early or self._unit.is_waiting:
                 self._push(char)
                 index += 1
                 continue
-            self._settle()
-            # Marks before the trouble belong to it, down to the plain character that carries them.
-            base = find_trouble(text, index) - 1
-            while base > index and text[base] in ATTENTION:
+            # What is before the trouble and not plain belongs to it, down to the plain character that carries it.
+            base = self._next_trouble(text, index) - 1
+            while base > index and KINDS[ord(text[base])] != PLAIN:
                 base -= 1
-            self._pass_span(text[index:base].encode("utf-8"))
+            if base > index:
+                self._pass_span(text[index:base])
             self._push(text[base])
             index = base + 1
 
-    def _pass_ascii(self, chunk: bytes) -> None:
-        if self._entry.after_return and chunk.startswith(b"\n"):
-            self._push("\n")
-            chunk = chunk[1:]
-        if chunk:
-            self._settle()
-            self._pass_span(chunk[:-1])
-            self._push(chr(chunk[-1]))
+    def _next_trouble(self, text: str, start: int) -> int:
+        end = find_trouble(text, start)
+        # Too much white space is no trouble for the search: it is looked for where two probes meet it.
+        for probe in range(start, end - _PROBE, _PROBE):
+            is_met = KINDS[ord(text[probe])] == SPACE and KINDS[ord(text[probe + _PROBE])] == SPACE
+            if is_met and not text[probe : probe + _PROBE].strip(_SPACES):
+                return probe + 1
+        return end
 
-    def _pass_span(self, span: bytes) -> None:
-        """Pass on bytes that start with a plain character; the plain one behind them goes through the passes."""
-        if not span:
+    def _pass_ascii(self, chunk: bytes) -> None:
+        """Pass on a clean chunk; its first and last visible characters and what is around them go through the passes."""
+        first = len(chunk) - len(chunk.lstrip(b" \t\n"))
+        last = len(chunk.rstrip(b" \t\n")) - 1
+        if last <= first or self._is_early or self._unit.is_waiting:
+            self._scan(chunk.decode("ascii"))
             return
-        if self._bidi.is_open and b"\n" in span:
-            self._bidi.end_paragraph()
-        self._take_points()
-        self._out.append(span)
-        self._position += len(span)
+        for byte in chunk[:first]:
+            self._push(chr(byte))
+        self._pass_span(chunk[first:last].decode("ascii"))
+        for byte in chunk[last:]:
+            self._push(chr(byte))
+
+    def _pass_span(self, span: str) -> None:
+        """Pass on text that starts with a plain character; the plain one behind it goes through the passes."""
+        self._unit.settle()
+        self._unit.follows(span[-4:])
+        self._bidi.span(span, self._position)
+        self._position += len(span) if span.isascii() else len(span.encode("utf-8"))
 
     def _push(self, char: str) -> None:
         point = ord(char)
         length = 1 if point < 0x80 else 2 if point < 0x800 else 3 if point < 0x10000 else 4
-        if self._is_busy or point in BEFORE_COMPOSER:
-            self._is_busy = True
-            self._entry.push(point, self._position, length)
-        else:
-            # Nobody before the composer waits for this character or looks at it.
-            self._bom.has_started = True
-            self._composer.push(point, self._position, length)
+        token = Token(point, self._position, length)
         self._position += length
+        if self._is_early or KINDS[point] >= CONTROL:
+            self._early[0].push(token)
+            self._is_early = any(step.is_waiting for step in self._early)
+        else:
+            self._unit.push(token)
 
-    def _settle(self) -> None:
-        if self._is_busy:
-            for step in self._before_composer:
-                step.settle()
-            self._is_busy = False
-        self._composer.settle()
-
-    def _emit(self, points: Sequence[int]) -> None:
-        self._points += map(chr, points)
-
-    def _take_points(self) -> None:
-        if self._points:
-            self._out.append("".join(self._points).encode("utf-8"))
-            self._points.clear()
+    def _emit(self, text: str) -> None:
+        self._texts.append(text)
 
     def _drain(self) -> bytes:
-        self._take_points()
-        out = b"".join(self._out)
-        self._out.clear()
-        return out
+        text = "".join(self._texts)
+        self._texts.clear()
+        self._ledger.characters += len(text)
+        return text.encode("utf-8")

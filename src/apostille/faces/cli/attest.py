@@ -79,7 +79,7 @@ def _look_at(terminal: Terminal, names: list[str], kept: dict[str, bytes], *, me
     for name in names:
         try:
             data = read_input(name)
-            canonicalize(data, media_type=media_type or _guess(name), profile=profile)
+            canonicalize(data, media_type=media_type or _guess(name), profile=profile, is_file=True)
             if name == STDIN:
                 kept[name] = data  # it can't be read a second time
         except ApostilleError as error:
@@ -117,7 +117,7 @@ def _attest(
     profile: str,
     is_salted: bool,
 ) -> dict[str, Any]:
-    canonical = canonicalize(raw, media_type=media_type, profile=profile)
+    canonical = canonicalize(raw, media_type=media_type, profile=profile, is_file=True)
     attester = keeper.attester(agent, held_by="agent")
     who = {"agent": agent} | ({"on_behalf_of": principal} if principal else {})
     draft = output_draft(

@@ -16,7 +16,7 @@ _CHUNK = 65_536
 def clean(terminal: Terminal, name: str, *, profile: str, media_type: str, findings_file: Path | None) -> int:
     """Clean a file or stdin. Text is streamed, so that a pipe of any length needs little memory."""
     if terminal.as_json:
-        canonical = canonicalize(read_input(name), media_type=media_type, profile=profile)
+        canonical = canonicalize(read_input(name), media_type=media_type, profile=profile, is_file=True)
         found = canonical.findings
         terminal.document(
             {
@@ -26,7 +26,7 @@ def clean(terminal: Terminal, name: str, *, profile: str, media_type: str, findi
             }
         )
     elif name == STDIN and media_type.startswith("text/"):
-        machine = Canonicalizer(media_type=media_type, profile=profile)
+        machine = Canonicalizer(media_type=media_type, profile=profile, is_file=True)
         while chunk := os.read(sys.stdin.fileno(), _CHUNK):
             sys.stdout.buffer.write(machine.feed(chunk))
             sys.stdout.buffer.flush()
@@ -34,7 +34,7 @@ def clean(terminal: Terminal, name: str, *, profile: str, media_type: str, findi
         sys.stdout.buffer.flush()
         found = machine.findings
     else:
-        canonical = canonicalize(read_input(name), media_type=media_type, profile=profile)
+        canonical = canonicalize(read_input(name), media_type=media_type, profile=profile, is_file=True)
         found = canonical.findings
         sys.stdout.buffer.write(canonical.bytes)
         sys.stdout.buffer.flush()

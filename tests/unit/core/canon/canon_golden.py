@@ -14,7 +14,7 @@ import sys
 from apostille.core.canon import canonicalize, format_findings, profile_id
 from apostille.errors import ApostilleError
 
-DIGEST = "0a76a70f0671e30da771946ae59aac86e372ae161dcc6b6e59210502fa833223"
+DIGEST = "74630b0d0020d30a40e334aa14624d0329b822e15961b5f9b33f577ecb1c6c07"
 
 ORDINARY = (
     "The refund is 42 EUR.\n\tTotal: 1½ × 10⁵ — “fine”…\n",
@@ -32,6 +32,9 @@ ORDINARY = (
     "人人生而自由，在尊严和权利上一律平等。葛\U000e0100\n",
     "すべての人間は、生まれながらにして自由であり、が\u3099\n",
     "👩\u200d💻 ❤\ufe0f\u200d🔥 1\ufe0f\u20e3 👍🏽 🏳\ufe0f\u200d🌈\n",
+    "\u1828\u1820\u180b\u1828 \u1820\u180e\u1828 \u0dc1\u0dca\u200d\u0dbb\u0dd3 \u0d28\u0d4d\u200d \u09b0\u200d\u09cd\u09af \u0915\u094d\u200c\u0937\n",
+    "I said שלום!\u200f and \u2067(1) שלום\u2069 — עלה ל-5\u200f% \u202bשלום!\u202c\n",
+    "\u115f\u1161 \u1112\u119e\u11ab \u2801\u2800\u2803 \U0001bc00\U0001bca0\U0001bc01 \U00013000\U00013430\U00013001\n",
     "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f 🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f\n",
 )
 DAMAGE = (
@@ -41,6 +44,9 @@ DAMAGE = (
     "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200f",
     "\x00\x1b\x07\x7f\x85\x9b\r\n\v\f\u2028\u2029\r",
     "\ufeff\ufdd0\ufffe\U0010ffff\u200b\u00ad",
+    "\u200c\u200d\u200c\u200d\u180e\u1160\u115f\u2800\u0483",
+    "\x1b[8m\x9b1m\x1b]0;x\x07\b \t\u2000\u3000",
+    "\u061c\u200e\ue000\u0378\u2061\U0001d159",
     "\u1100\u1161\u11a8가각\u212a\ufb2c\U0002f800\U0001d160\U00016d68",
 )
 DOCUMENTS = (
@@ -76,7 +82,7 @@ def digest() -> str:
         except ApostilleError as error:
             parts = (error.code.encode(), format_findings(getattr(error, "findings", ())))
         else:
-            parts = (found.bytes, format_findings(found.findings))
+            parts = (found.bytes, format_findings(found.findings), str(found.residue).encode())
         for part in parts:
             total.update(len(part).to_bytes(8, "big") + part)
     return total.hexdigest()

@@ -97,13 +97,13 @@ def test_opaque_bytes_pass_at_once():
     assert (stream.flush(), stream.findings, stream.profile) == (b"", (), "opaque")
 
 
-def test_a_line_goes_out_when_it_ends():
+def test_all_but_the_last_character_goes_out_at_once():
     stream = Canonicalizer()
-    assert stream.feed(b"one\n") == b"one\n"
-    assert stream.feed("twö".encode()) == b"tw"
-    assert stream.feed(b"\r") == "ö\n".encode()
-    assert stream.feed(b"\n") == b""
-    assert stream.flush() == b""
+    assert stream.feed(b"one\n") == b"one"
+    assert stream.feed("twö".encode()) == b"\ntw"
+    assert stream.feed(b"\r") == b""
+    assert stream.feed(b"\nx") == "ö".encode()
+    assert stream.flush() == b"\nx"
 
 
 def test_after_the_end_nothing_is_taken():
