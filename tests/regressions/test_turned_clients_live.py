@@ -6,7 +6,9 @@ import secrets
 import time
 from pathlib import Path
 
+from apostille import wiring
 from apostille.core import frames, predicates
+from apostille.faces.keeper_api import become_keeper
 from tests.e2e.test_keeper_process import started
 from tests.e2e.test_turned_agent import OUTPUT, Turned
 
@@ -54,8 +56,30 @@ def test_a_receipt_that_no_frame_has_room_for_ends_no_connection(home) -> None:
         turned.store.close()
 
 
+def test_waits_of_those_who_are_gone_are_forgotten(home, monkeypatch) -> None:
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, home.env[name])
+    keeper = become_keeper(wiring.store_folder(home.store))
+    try:
+        turned = Turned(home)
+        turned.link._socket.sendall(
+            b"".join(frames.format_frame(frames.Wait(number, 2**62, frames.PUBLISHED)) for number in range(100))
+        )
+        deadline = time.monotonic() + 20
+        while len(keeper.server._waits._waiting) < 100:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        turned.link.close()
+        while waiting := keeper.server._waits._waiting:
+            assert time.monotonic() < deadline, len(waiting)
+            time.sleep(0.02)
+        turned.store.close()
+    finally:
+        keeper.close()
+
+
 def test_waits_of_those_who_are_gone_hold_up_nobody(home) -> None:
-    """They were kept for a minute, and their end took time by the square of their number."""
+    """They were kept for a minute, and their end took time by the square of their number: the keeper stood still for minutes."""
     with started(home) as keeper:
         turned = Turned(home)
         data = b"".join(frames.format_frame(frames.Wait(number, 2**62, frames.PUBLISHED)) for number in range(1000))
