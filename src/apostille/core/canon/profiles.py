@@ -80,6 +80,12 @@ def profile_id(profile: str = "safe") -> str:
     return find_profile(profile).id
 
 
+def essence_of(media_type: str) -> str:
+    """Return the media type without its parameters, in lower case; empty where it is not ASCII."""
+    essence = media_type.partition(";")[0].strip(" \t")
+    return essence.lower() if essence.isascii() else ""  # str.lower on other letters follows the interpreter's Unicode version
+
+
 def kind_of(media_type: str) -> Kind:
     """Tell how a media type is treated; parameters such as ``charset`` do not count.
 
@@ -89,9 +95,7 @@ def kind_of(media_type: str) -> Kind:
     Returns:
         The kind; ``opaque`` for everything that has no rules.
     """
-    # Only ASCII is folded: str.lower on other letters follows the interpreter's Unicode version.
-    essence = media_type.partition(";")[0].strip(" \t")
-    essence = essence.lower() if essence.isascii() else ""
+    essence = essence_of(media_type)
     if essence == "application/json":
         return "json"
     if essence == "text/x-code":

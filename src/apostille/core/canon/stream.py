@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from apostille.core.canon.findings import Finding, Ledger
 from apostille.core.canon.json_values import MAX_BYTES, canonicalize_json, size_finding
-from apostille.core.canon.profiles import OPAQUE, REPORT, find_profile, kind_of
+from apostille.core.canon.profiles import OPAQUE, REPORT, essence_of, find_profile, kind_of
 from apostille.core.canon.residue import Residue
 from apostille.core.canon.tails import Ending
 from apostille.core.canon.text import TextEngine, encode, is_unchanged
@@ -16,7 +16,7 @@ from apostille.errors import CanonicalizationError
 if TYPE_CHECKING:
     import builtins
 
-    from apostille.core.canon.profiles import Kind, Profile
+    from apostille.core.canon.profiles import Kind, Profile, essence_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Canonicalizer:
     def __init__(self, *, media_type: str = "text/plain", profile: str = "safe", is_file: bool = False) -> None:
         kind, used = _treatment(media_type, profile)
         self._profile = _id(kind, used)
-        self._worker = _worker(kind, used, "file" if is_file else "message")
+        self._worker = _worker(kind, used, _ending(media_type, is_file=is_file))
         self._findings: tuple[Finding, ...] = ()
         self._residue: Residue | None = None
         self._is_open = True
@@ -223,7 +223,7 @@ def canonicalize(data: bytes | str, *, media_type: str = "text/plain", profile: 
     """
     raw = encode(data) if isinstance(data, str) else data
     kind, used = _treatment(media_type, profile)
-    if kind in ("text", "code") and is_unchanged(raw, "file" if is_file else "message"):
+    if kind in ("text", "code") and is_unchanged(raw, _ending(media_type, is_file=is_file)):
         return Canonical(raw, (), used.id, Residue(0, (), len(raw)))
     canonicalizer = Canonicalizer(media_type=media_type, profile=profile, is_file=is_file)
     given = canonicalizer.feed(raw) + canonicalizer.flush()
@@ -235,6 +235,13 @@ def _treatment(media_type: str, profile: str) -> tuple[Kind, Profile]:
     used = find_profile(profile)
     kind = kind_of(media_type)
     return kind, REPORT if kind == "code" else used
+
+
+def _ending(media_type: str, *, is_file: bool) -> Ending:
+    # Two spaces at the end of a line of Markdown break it, for all to see: they are data as long as nobody parses it here.
+    if essence_of(media_type) == "text/markdown":
+        return "data"
+    return "file" if is_file else "message"
 
 
 def _id(kind: Kind, profile: Profile) -> str:

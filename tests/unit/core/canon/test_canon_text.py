@@ -256,3 +256,13 @@ def test_every_text_type_has_the_text_rules(media_type):
 def test_unknown_profiles(profile):
     with pytest.raises(ConfigurationError, match="does not exist yet" if profile == "strict" else "unknown"):
         canonicalize("a", profile=profile)
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_a_line_break_of_markdown_stays(is_file):
+    """Two spaces at the end of a line are drawn as a break; elsewhere nobody sees them."""
+    text = "one  \ntwo\u200b \n"
+    found = canonicalize(text, media_type="text/markdown; charset=utf-8", is_file=is_file)
+    assert found.bytes == b"one  \ntwo \n"
+    assert canonicalize(found.bytes, media_type="text/markdown", is_file=is_file).bytes == found.bytes
+    assert canonicalize(text, is_file=is_file).bytes == (b"one\ntwo\n" if is_file else b"one\ntwo")
