@@ -22,7 +22,7 @@ from apostille.core.statement import parse_statement
 from apostille.errors import ApostilleError, ConfigurationError, NotFoundError
 from apostille.faces import codes
 from apostille.faces.cli.keeper import keeper_client
-from apostille.faces.cli.terminal import Terminal, broken_pipes_ignored, plain
+from apostille.faces.cli.terminal import Terminal, plain
 from apostille.faces.cli.verdict import print_verdict
 from apostille.faces.gateway.server import GatewayServer
 from apostille.faces.gateway.sessions import SingleRun
@@ -76,9 +76,8 @@ def run_program(terminal: Terminal, command: list[str], *, agent: str | None, pr
             )
             chain.opened.committed(_TIMEOUT_SECONDS)
             try:
-                # A client that goes away must not end its gateway; ``subprocess`` gives the program itself the default back.
-                with broken_pipes_ignored():
-                    status = _supervise(terminal, command, keeper, chain, settings, signals)
+                # ``subprocess`` gives the program its own SIGPIPE back, which we ignore.
+                status = _supervise(terminal, command, keeper, chain, settings, signals)
             except BaseException:
                 chain.close("aborted").committed(_TIMEOUT_SECONDS)  # a program that never began leaves no open run
                 raise

@@ -14,7 +14,7 @@ from apostille.core.digest import sha256
 from apostille.errors import ConfigurationError, UnavailableError
 from apostille.faces.cli.keeper import keeper_client
 from apostille.faces.cli.run import upstream_settings
-from apostille.faces.cli.terminal import Terminal, broken_pipes_ignored, plain
+from apostille.faces.cli.terminal import Terminal, plain
 from apostille.faces.gateway.server import GatewayServer
 from apostille.faces.gateway.sessions import ClientRuns
 from apostille.storage import folder as storage_folder
@@ -59,10 +59,9 @@ def serve(terminal: Terminal, *, upstream: str | None, listen: str | None) -> in
             signal.signal(number, lambda *_: stop.set())
         server.start()
         terminal.say(f"serving {plain(keeper.origin)} on [bold]{server.url}/v1[/]; stop with Ctrl-C")
-        with broken_pipes_ignored():  # a client that goes away must not end the gateway
-            while not stop.wait(1.0):
-                server.check()
-            server.stop()
+        while not stop.wait(1.0):
+            server.check()
+        server.stop()
     terminal.say("stopped: runs closed, head published")
     return 0
 
