@@ -16,7 +16,7 @@ def main() -> None:
     with apostille.open(folder) as store, store.run(agent=agent) as run:
         print("run", run.id, type(store._keeper).__name__, flush=True)
         for number in range(count):
-            said = run.output(f"{agent} says {number}\n")
+            said = run.output(f"{agent} says {number}")
             print("said", number, said.index, said.receipt_id, flush=True)
             time.sleep(pause)
     print("done", flush=True)

@@ -96,7 +96,7 @@ def check(home, program: Program) -> None:
     (shown,) = [one for one in home.ok("--json", "show").json if one["run"] == run]
     assert (shown["statements"], shown["outcome"]) == (count + 2, "completed")
     items = [item for item in home.ok("--json", "show", run).json if item["type"] == "output"]
-    assert [item["canonical"] for item in items] == [f"{program.agent} says {number}\n" for number in range(count)]
+    assert [item["canonical"] for item in items] == [f"{program.agent} says {number}" for number in range(count)]
     assert [(item["index"], item["receipt_id"]) for item in items] == [(index, receipt) for _, index, receipt in said]
     for _, _, receipt in (said[0], said[-1]):
         home.ok("log", "receipt", receipt, "--out", f"{receipt}.txt")

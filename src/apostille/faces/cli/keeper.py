@@ -23,7 +23,7 @@ from apostille.core import frames
 from apostille.core.digest import sha256
 from apostille.core.strict import json_value
 from apostille.errors import ApostilleError, ConfigurationError, StorageUnavailableError, UnavailableError
-from apostille.faces.cli.terminal import Terminal, broken_pipes_ignored, plain
+from apostille.faces.cli.terminal import Terminal, ignore_broken_pipes, plain
 from apostille.faces.keeper_api import ListeningKeeper, become_keeper
 from apostille.services.client import KeeperClient
 from apostille.storage.folder import keeper_settings
@@ -47,7 +47,7 @@ def keeper(terminal: Terminal, *, is_take_over: bool, token_fd: int | None) -> i
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     # A client that was killed must not end the keeper of all the others, nor while it closes.
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    ignore_broken_pipes()
     tokens = [sha256(_read_token(token_fd))] if token_fd is not None else []
     if token_fd is not None:
         threading.Thread(target=_wait_for_end, args=(token_fd, stop), name="apostille-parent", daemon=True).start()
@@ -112,17 +112,13 @@ def _wait_for_end(descriptor: int, stop: threading.Event) -> None:
 def keeper_client(terminal: Terminal, *, holder: str = "gateway", held_by: str = "gateway") -> Iterator[KeeperClient]:
     """Yield a client of the keeper at work on the store; where there is none, of one that is started for as long as this lasts.
 
-    All that time a peer that goes away (a client of a gateway, the upstream, the keeper) is an error, and never ends the process:
-    also while it starts and while it closes.
+    From then on a peer that goes away (a client of a gateway, the upstream, the keeper) is an error, and never ends the process:
+    also while it starts, while it closes, and afterwards, when threads of the gateway may still be at work.
 
     Raises:
         ApostilleError: What kept the keeper from starting, in its own class.
     """
-    with broken_pipes_ignored():
-        yield from _keeper_client(terminal, holder, held_by)
-
-
-def _keeper_client(terminal: Terminal, holder: str, held_by: str) -> Iterator[KeeperClient]:
+    ignore_broken_pipes()
     folder = terminal.folder
     folder.origin()
     try:

@@ -159,17 +159,10 @@ def _print(stream: Any, markup: str) -> None:
     _console(stream).print(text, highlight=False, soft_wrap=True)
 
 
-@contextmanager
-def broken_pipes_ignored() -> Iterator[None]:
-    """Let a peer that goes away be an error inside this, and not the end of the process."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGPIPE, before)
+def ignore_broken_pipes() -> None:
+    """Let a peer that goes away be an error from now on, and not the end of the process."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
 def visible(text: str) -> str:

@@ -22,7 +22,7 @@ from apostille.faces.cli import terminal as module
 from apostille.faces.cli.clean import describe
 from apostille.faces.cli.terminal import (
     Terminal,
-    broken_pipes_ignored,
+    ignore_broken_pipes,
     is_file,
     is_folder,
     marked,
@@ -206,19 +206,21 @@ def test_what_is_there(tmp_path):
 
 
 def test_broken_pipes():
-    before = signal.getsignal(signal.SIGPIPE)
-    with broken_pipes_ignored():
+    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        elsewhere = threading.Thread(target=ignore_broken_pipes)  # signals are for the main thread alone
+        elsewhere.start()
+        elsewhere.join()
+        assert signal.getsignal(signal.SIGPIPE) == signal.SIG_DFL
+        ignore_broken_pipes()
         assert signal.getsignal(signal.SIGPIPE) == signal.SIG_IGN
         reading, writing = os.pipe()
         os.close(reading)
         with pytest.raises(BrokenPipeError):
             os.write(writing, b"x")
         os.close(writing)
-    assert signal.getsignal(signal.SIGPIPE) == before
-    elsewhere = threading.Thread(target=lambda: broken_pipes_ignored().__enter__())
-    elsewhere.start()
-    elsewhere.join()
-    assert signal.getsignal(signal.SIGPIPE) == before
+    finally:
+        signal.signal(signal.SIGPIPE, before)
 
 
 def test_findings_in_words():
