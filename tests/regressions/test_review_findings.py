@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from importlib import import_module
 
@@ -10,6 +11,7 @@ import pytest
 
 from apostille import wiring
 from apostille.core import note
+from apostille.core.canon import canonicalize
 from apostille.core.entry import parse_entry
 from apostille.core.policy import parse_policy
 from apostille.core.statement import parse_statement
@@ -53,7 +55,7 @@ def store(home, name="store"):
 
 # --- a character that is taken out must not turn text into JSON whose escapes nobody has cleaned
 
-HIDING = ["\x01", "\x0b", "\x0c", "\x1b", "\x7f", "\x85", "\u2028", "\ufdd0", "\U000e0041", "\u202e", "\ufe0f\ufe0f"]
+HIDING = ["\x01", "\x0b", "\x0c", "\x1b[0m", "\x7f", "\x85", "\u2028", "\ufdd0", "\U000e0041", "\u202e", "\ufe0f\ufe0f"]
 
 
 @pytest.mark.parametrize("character", HIDING)
@@ -72,6 +74,17 @@ def test_arguments_that_are_just_no_json_pass_as_text():
     body = b"".join(step for step in upstream.steps if isinstance(step, bytes))
     made = chat.answer(body, streamed=False, receipt={"v": 1}, fallback_id="x", limits=wire.Limits())
     assert made.attributes["invalid_json"] == ["choice/0/arguments/0"]
+
+
+@pytest.mark.parametrize("arguments", ['{"a":1,\x1b"a":2}', '{"n":1,\x1b"m":1e999}'])
+def test_an_escape_takes_its_letters_along(arguments):
+    """ESC, a quote and a letter are one terminal escape (ECMA-35, nF): without it this is no JSON, and passes as text."""
+    upstream = sim.tools(sim.call("run", arguments))
+    body = b"".join(step for step in upstream.steps if isinstance(step, bytes))
+    made = chat.answer(body, streamed=False, receipt={"v": 1}, fallback_id="x", limits=wire.Limits())
+    assert made.attributes["invalid_json"] == ["choice/0/arguments/0"]
+    with pytest.raises(ValueError, match="Unterminated string"):
+        json.loads(canonicalize(arguments).bytes)
 
 
 # --- a run is verified under its own log's checkpoint, not under that of another pinned log
