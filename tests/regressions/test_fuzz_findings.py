@@ -8,6 +8,7 @@ import tracemalloc
 import pytest
 
 from apostille import wiring
+from apostille.core.canon import canonicalize
 from apostille.errors import CanonicalizationError, ConfigurationError, TooLargeError
 from apostille.faces.gateway import chat_read, wire
 from apostille.storage import files
@@ -51,3 +52,18 @@ def test_a_small_file_needs_little_memory_whatever_its_limit(tmp_path):
         tracemalloc.stop()
     with pytest.raises(TooLargeError):
         files.read_file(tmp_path / "units", limit=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("\u1100\u1161\u202c\u11a8", "\uac01"),
+        ("\u1100\u202c\u1161\u11a8", "\uac01"),
+        ("e\u202c\u200c\u0301", "\u00e9"),
+        ("\u1820\u180b\u2067\u1820", "\u1820\u1820"),
+    ],
+)
+def test_a_bidi_control_never_stands_between_what_belongs_together(text, clean):
+    """It went only behind the pass that composes, so that a second cleaning still changed the text."""
+    assert canonicalize(text).bytes.decode() == clean
+    assert canonicalize(clean).bytes.decode() == clean

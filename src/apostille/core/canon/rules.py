@@ -380,10 +380,12 @@ def _mongolian_stays(point: int, out: Sequence[int], unit: Sequence[int], index:
     places = sequences.mongolian_variants().get((base, point))
     if places is None:
         return False
-    left = next(
-        (p.joining(item) for item in reversed(out[:-1]) if p.joining(item) != "T"), "" if before == NOTHING else p.joining(before)
-    )
-    rest = (*unit[index + 1 :], following)
-    right = next((p.joining(item) for item in rest if item != NOTHING and p.joining(item) != "T"), "U")
+    left = next(filter(None, map(_joins, reversed(out[:-1]))), "" if before == NOTHING else p.joining(before))
+    right = next(filter(None, map(_joins, (*unit[index + 1 :], following))), "U")
     is_joined = (left in _STILL_JOINS, right in _JOINS_BACK)
     return {(False, False): "i", (False, True): "n", (True, True): "m", (True, False): "f"}[is_joined] in places
+
+
+def _joins(point: int) -> str:
+    """Give the joining type of what takes part in joining; bidi controls do not, whether they stay or not."""
+    return "" if point == NOTHING or point in a.BIDI_CONTROLS or p.joining(point) == "T" else p.joining(point)

@@ -180,13 +180,20 @@ class UnitPass:
         return True
 
     def _drop_controls(self) -> None:
-        """A bidi control between a base and what hangs on it is in no ordinary text."""
-        while self._tokens and a.KINDS[self._tokens[-1].point] == a.BIDI:
-            drop(self._ledger, "BIDI_DROP", self._tokens.pop())
+        """Drop the bidi controls since the last visible character: what comes hangs on it, or may compose with it."""
+        held: list[Token] = []
+        while self._tokens and _is_invisible(self._tokens[-1].point):
+            held.append(self._tokens.pop())
+        for token in reversed(held):
+            if a.KINDS[token.point] == a.BIDI:
+                drop(self._ledger, "BIDI_DROP", token)
+            else:
+                self._tokens.append(token)
 
     def _starter(self, token: Token, kind: int) -> None:
         point = token.point
         if kind in (a.COMPOSES, a.SINGLETON) and self._tokens and self._goes_on(point):
+            self._drop_controls()
             self._begin_row()
             self._chain = ""
         elif self._chain and sequences.begins_emoji(self._chain + chr(point)):
@@ -314,7 +321,7 @@ class UnitPass:
         point = token.point
         if point in a.CONTEXTUAL:
             self._ledger.keep(keep_code(point), point, token.position, bits=alternatives_bits(self._before, point))
-        if p.joining(point) != "T":
+        if point in a.CONTEXTUAL and p.joining(point) != "T":
             self._before = point
         self._push(_piece(token))
 

@@ -14,7 +14,7 @@ import sys
 from apostille.core.canon import canonicalize, format_findings, profile_id
 from apostille.errors import ApostilleError
 
-DIGEST = "74630b0d0020d30a40e334aa14624d0329b822e15961b5f9b33f577ecb1c6c07"
+DIGEST = "a28ad8d501b241dc192b52acbba0923fb40d8a5b6590e37e954f3713f916f8e6"
 
 ORDINARY = (
     "The refund is 42 EUR.\n\tTotal: 1½ × 10⁵ — “fine”…\n",
