@@ -26,6 +26,7 @@ from apostille.core import (
     dsse,
     entry,
     evidence,
+    forms,
     frames,
     keychain,
     keys,
@@ -126,11 +127,11 @@ STATEMENTS = tuple(kit.said(kind) for kind in kit.TYPES)
 
 
 def json_bundle(data: bytes) -> Any:
-    return bundle.parse_bundle(strict.json_value(data, spec="bundle"))
+    return bundle.parse_bundle(strict.canonical_json_value(data, spec="bundle"))
 
 
 def json_envelope(data: bytes) -> Any:
-    return dsse.parse_envelope(strict.json_value(data, spec="dsse"))
+    return dsse.parse_envelope(strict.canonical_json_value(data, spec="dsse"))
 
 
 def text_of(parse: Callable[[str], Any]) -> Callable[[bytes], Any]:
@@ -139,7 +140,7 @@ def text_of(parse: Callable[[str], Any]) -> Callable[[bytes], Any]:
 
 
 def write_statement(said: statement.Statement) -> bytes:
-    return statement.format_statement(said.type, said.predicate, said.subjects.items())
+    return forms.format_statement(said.type, said.predicate, said.subjects.items())
 
 
 def write_receipt(value: receipt.Receipt | receipt.PendingReceipt) -> bytes:
@@ -197,7 +198,7 @@ CORE = (
         (b"one\ntwo\n",),
         lambda rows: "".join(f"{row}\n" for row in rows).encode(),
     ),
-    Target("json", lambda data: strict.json_value(data, spec="x", max_depth=128), (BUNDLE_BYTES, *STATEMENTS), size=64 * KIB),
+    Target("json", lambda data: strict.canonical_json_value(data, spec="x", max_depth=128), (BUNDLE_BYTES, *STATEMENTS), size=64 * KIB),
     Target(
         "canonical json",
         lambda data: strict.canonical_json_value(data, spec="x"),
@@ -338,7 +339,7 @@ def _key_chain(data: bytes) -> Any:
 
 def _fields(data: bytes) -> Any:
     """Take fields for every type of statement; refused where no type takes them."""
-    value = strict.json_value(data, spec="fields")
+    value = strict.canonical_json_value(data, spec="fields")
     refused: list[MalformedError] = []
     for kind in predicates.SHAPES:
         try:
@@ -372,7 +373,7 @@ def _check_text(data: bytes, found: Any) -> None:
     _same(canonicalize(found.bytes).bytes, found.bytes)
     if not any(item.code == "TRUNCATED" for item in found.findings) and len(found.findings) < 9_000:
         _same(apply_edits(data, found.findings, canonical=found.bytes), found.bytes)
-    read = strict.json_value(format_findings(found.findings), spec="findings") if found.findings else []
+    read = strict.canonical_json_value(format_findings(found.findings), spec="findings") if found.findings else []
     assert len(read) == len(found.findings)
 
 

@@ -23,6 +23,7 @@ from apostille.core import (
     dsse,
     entry,
     evidence,
+    forms,
     note,
     policy,
     predicates,
@@ -264,7 +265,7 @@ def test_any_field_of_a_statement(name, kind, value):
     parsed, said = attempt(statement.parse_statement, data)
     if parsed:
         assert said.predicate == fields
-        assert statement.format_statement(said.type, said.predicate, said.subjects.items()) == data
+        assert forms.format_statement(said.type, said.predicate, said.subjects.items()) == data
 
 
 @settings(PROFILE, max_examples=100)

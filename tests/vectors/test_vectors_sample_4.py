@@ -5,6 +5,8 @@ Its statements and profile ids are of an older form, so the statement reader mus
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from apostille.core import (
@@ -40,7 +42,7 @@ def data(name: str) -> bytes:
     return (SAMPLE / name).read_bytes()
 
 
-BUNDLE_VALUE = strict.json_value(data("output.sigstore.json").strip(), spec="bundle")
+BUNDLE_VALUE = json.loads(data("output.sigstore.json"))
 BUNDLE = bundle.parse_bundle(BUNDLE_VALUE)
 ENTRIES = [data(f"entry.{i}.json") for i in range(4)]
 LEAVES = [merkle.leaf_hash(text) for text in ENTRIES]
@@ -94,7 +96,7 @@ def test_envelope():
 
 
 def test_the_archive_envelope_has_two_signatures():
-    value = strict.json_value(data("output.archive.dsse.json").strip(), spec="dsse")
+    value = json.loads(data("output.archive.dsse.json"))
     with pytest.raises(MalformedError, match="exactly one signature"):
         dsse.parse_envelope(value)
 
@@ -114,7 +116,7 @@ def test_leaves(index):
 @pytest.mark.parametrize("index", range(4))
 def test_older_statements_are_refused(index):
     text = data(f"statement.{index}.json")
-    assert strict.canonical_json(strict.json_value(text, spec="x")) == text
+    assert strict.canonical_json(strict.canonical_json_value(text, spec="x")) == text
     with pytest.raises(MalformedError):
         statement.parse_statement(text)
 
@@ -127,7 +129,7 @@ def test_openings(name, subject):
     salt, content = opening.split_opening(data(f"{name}.opening.bin"))
     assert content == data(f"{name}.bin")
     assert salt == sha256(b"apostille test random: salt " + name.encode())
-    said = strict.json_value(data("statement.2.json"), spec="x")["subject"][subject]
+    said = json.loads(data("statement.2.json"))["subject"][subject]
     assert said["name"] == name
     assert opening.opening_digest(salt, content).hex() == said["digest"]["sha256"]
 

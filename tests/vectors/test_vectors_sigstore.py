@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from apostille.core import bundle, receipt, strict
+from apostille.core import bundle, receipt
 from apostille.errors import MalformedError
 from tests.vectors.vectors_kit import folder
 
@@ -20,7 +22,11 @@ def test_count():
 def test_total(path):
     """None of them is in our form (managed key, DSSE, hashedrekord 0.0.2 at once), so each must be refused as malformed."""
     data = path.read_bytes().strip()
+    try:
+        value = json.loads(data)
+    except ValueError:  # one of them is meant not to be JSON
+        value = None
     with pytest.raises(MalformedError):
-        bundle.parse_bundle(strict.json_value(data, spec="bundle", max_depth=128))
+        bundle.parse_bundle(value)
     with pytest.raises(MalformedError):
         receipt.parse_receipt(data)

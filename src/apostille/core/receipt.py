@@ -107,7 +107,7 @@ def parse_receipt(data: bytes) -> Receipt | PendingReceipt:
 
 @lru_cache(maxsize=64)  # receipts share their key chains, byte for byte; what raises is not kept
 def _keys(text: str) -> tuple[KeyProof, ...]:
-    items = strict.json_value(text.encode(), spec=SPEC)
+    items = strict.canonical_json_value(text.encode(), spec=SPEC)
     if not isinstance(items, list) or not 0 < len(items) <= MAX_KEYS:
         raise MalformedError(f"not 1 to {MAX_KEYS} key statements", spec=SPEC)
     return tuple(_key(item) for item in items)

@@ -8,7 +8,7 @@ Spec: in-toto Attestation Framework, Statement v1; RFC 8785; ``core.predicates``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,18 +34,6 @@ class Statement:
     type: str
     predicate: Mapping[str, Any]
     subjects: Mapping[str, bytes]
-
-
-def format_statement(kind: str, predicate: Mapping[str, Any], subjects: Iterable[tuple[str, bytes]]) -> bytes:
-    """Write a statement as JCS. What it writes, ``parse_statement`` reads; it checks nothing itself."""
-    return strict.canonical_json(
-        {
-            "_type": STATEMENT_TYPE,
-            "predicate": predicate,
-            "predicateType": kind,
-            "subject": [{"digest": {"sha256": digest.hex()}, "name": name} for name, digest in subjects],
-        }
-    )
 
 
 def parse_statement(data: bytes) -> Statement:

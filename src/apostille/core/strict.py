@@ -118,15 +118,6 @@ def lines(data: bytes, *, spec: str) -> list[str]:
     return found
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("duplicate key")
-    if not all(map(str.isascii, found)):  # sorting by code point is RFC 8785 for ASCII keys only
-        raise ValueError("a key is not ASCII")
-    return found
-
-
 def _refuse(text: str) -> NoReturn:
     raise ValueError(f"number not allowed: {text[:32]}")
 
@@ -137,46 +128,8 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_refuse, parse_constant=_refuse, parse_int=_integer)
-_MEMBERS = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse, parse_int=_integer)
+_READER = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse, parse_int=_integer)
 _WRITER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), check_circular=False)
-
-
-def json_value(data: bytes, *, spec: str, max_depth: int = 16) -> Any:
-    """Read one JSON value of the statement profile: ASCII keys, no float, no null, no duplicate key, no lone surrogate.
-
-    It does **not** check that the bytes are canonical: ``canonical_json(value) == data`` does.
-
-    Args:
-        data: UTF-8 bytes, nothing before or after the value.
-        spec: Format named in errors.
-        max_depth: Deepest nesting of objects and arrays.
-
-    Raises:
-        MalformedJsonError: Anything else, with the reason.
-    """
-    text = utf8(data, spec=spec)
-    json_depth(data, max_depth, spec=spec)
-    try:
-        value, end = _DECODER.raw_decode(text)
-        if end != len(text):
-            raise ValueError(f"something follows the value at character {end}")
-        # Escaped lone surrogates pass the decoder; UTF-8 can't hold them. No null: an absent value is an absent key.
-        if "\\u" in text or "null" in text:
-            _check_values(value)
-    except (ValueError, RecursionError) as error:
-        raise MalformedJsonError(str(error), spec=spec) from error
-    return value
-
-
-def _check_values(value: Any) -> None:
-    if value is None:
-        raise ValueError("null is not allowed")
-    if isinstance(value, str):
-        value.encode("utf-8")
-    elif isinstance(value, list | dict):
-        for item in value.values() if isinstance(value, dict) else value:
-            _check_values(item)
 
 
 def json_depth(data: bytes, max_depth: int, *, spec: str) -> None:
@@ -205,15 +158,40 @@ def canonical_json(value: Any) -> bytes:
 
 
 def canonical_json_value(data: bytes, *, spec: str, max_depth: int = 16) -> Any:
-    """Read JSON that must already be canonical: what is read is written back to the same bytes.
+    """Read one JSON value of the statement profile in its canonical form: ASCII keys, no float, no null.
+
+    A doubled key, a lone surrogate, white space, another escape or anything after the value does not survive the comparison with
+    what is written back.
+
+    Args:
+        data: UTF-8 bytes.
+        spec: Format named in errors.
+        max_depth: Deepest nesting of objects and arrays.
 
     Raises:
-        MalformedJsonError: Not of the profile, or not in canonical form.
+        MalformedJsonError: Anything else, with the reason.
     """
-    value = json_value(data, spec=spec, max_depth=max_depth)
-    if canonical_json(value) != data:
-        raise MalformedJsonError("not in canonical form (RFC 8785)", spec=spec)
+    text = utf8(data, spec=spec)
+    json_depth(data, max_depth, spec=spec)
+    try:
+        value, _ = _READER.raw_decode(text)
+        if "null" in text or not text.isascii():
+            _check_values(value)
+        if canonical_json(value) != data:
+            raise ValueError("not in canonical form (RFC 8785)")
+    except (ValueError, RecursionError) as error:
+        raise MalformedJsonError(str(error), spec=spec) from error
     return value
+
+
+def _check_values(value: Any) -> None:
+    if value is None:
+        raise ValueError("null is not allowed")  # an absent value is an absent key
+    if isinstance(value, dict) and not all(map(str.isascii, value)):
+        raise ValueError("a key is not ASCII")  # sorting by code point is RFC 8785 for ASCII keys only
+    if isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_values(item)
 
 
 def canonical_members(data: bytes, *, spec: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -230,7 +208,7 @@ def canonical_members(data: bytes, *, spec: str) -> tuple[dict[str, Any], dict[s
     """
     text = utf8(data, spec=spec)
     try:
-        value, _ = _MEMBERS.raw_decode(text)
+        value, _ = _READER.raw_decode(text)
         if not isinstance(value, dict):
             raise MalformedJsonError(f"not a {spec}: it is a JSON object", spec=spec)
         written = {name: _WRITER.encode(value[name]) for name in sorted(value)}

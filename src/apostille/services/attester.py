@@ -155,7 +155,7 @@ def _described(attributes: Mapping[str, Any]) -> bytes:
         return described
     try:
         described = strict.canonical_json(dict(attributes))
-        if strict.json_value(described, spec="attributes") != attributes:
+        if strict.canonical_json_value(described, spec="attributes") != attributes:
             raise MalformedError("a key that is no string, or a value that JSON changes", spec="attributes")
     except UnicodeEncodeError as error:  # a name that came as bytes of a command line, for example
         raise MalformedError("a lone surrogate in a name or another text", spec="attributes") from error

@@ -252,7 +252,7 @@ class KeeperClient:
         """Return the Sigstore bundle of a leaf, once it is published."""
         self.wait_published(index, self._talk.patience_seconds)
         _, data = self.receipt_at(index)
-        bundle: dict[str, Any] = strict.json_value(data, spec="receipt")["bundle"]
+        bundle: dict[str, Any] = strict.canonical_json_value(data, spec="receipt")["bundle"]
         return bundle
 
     def close(self) -> None:

@@ -105,11 +105,11 @@ def examine_receipt(
     if parsed is None:
         return None
     opened = _open(examination, parsed, policy)
-    statement, spki = _examine_bundle(examination, parsed, opened)
+    statement, entry = _examine_bundle(examination, parsed, opened)
     signer = None
-    if opened is not None and statement is not None:
+    if opened is not None and statement is not None and entry is not None:
         with examination.step(8, "the signer's key is certified from genesis"):
-            signer = _check_keys(examination, parsed, opened, statement, spki)
+            signer = _check_keys(examination, parsed, opened, statement, entry.spki)
     attributes, is_compared = None, False
     if statement is not None:
         attributes, is_compared = _examine_openings(examination, parsed, statement, artifact)
@@ -119,10 +119,9 @@ def examine_receipt(
             check_consistency(old.size, old.root_hash, now.size, now.root_hash, old.hashes)
     examination.notices += [HEAD_NOT_COMPARED, REVOCATION_NOT_CHECKED]
     is_sound = not (examination.altered or examination.malformed or examination.untrusted)
-    if not is_sound or opened is None or statement is None or signer is None:
+    if not is_sound or opened is None or statement is None or entry is None or signer is None:
         return None
-    digest = sha256(dsse.pae(parsed.bundle.envelope.unverified_payload))
-    return VerifiedReceipt(statement, parsed.bundle.index, digest, opened, signer, attributes, is_compared)
+    return VerifiedReceipt(statement, parsed.bundle.index, entry.pae_digest, opened, signer, attributes, is_compared)
 
 
 def _open(examination: Examination, parsed: Receipt, policy: Policy) -> VerifiedCheckpoint | None:
@@ -145,12 +144,13 @@ def _open(examination: Examination, parsed: Receipt, policy: Policy) -> Verified
 
 def _examine_bundle(
     examination: Examination, parsed: Receipt, opened: VerifiedCheckpoint | None
-) -> tuple[Statement | None, bytes]:
-    """Steps 3 to 7: the statement, and the key that the log entry names as its signer."""
+) -> tuple[Statement | None, Entry | None]:
+    """Steps 3 to 7: the statement, and the log entry, which names the key that signed it."""
     bundle, envelope = parsed.bundle, parsed.bundle.envelope
-    spki = b""
+    entry, spki = None, b""
     with examination.step(3, "members that say a thing twice agree") as step:
-        spki = parse_entry(bundle.leaf).spki
+        entry = parse_entry(bundle.leaf)
+        spki = entry.spki
         if opened is None:
             step.outcome = "not checked"
         else:
@@ -166,7 +166,7 @@ def _examine_bundle(
     with examination.step(5, "the log entry is the one of this statement, signature and key"):
         if _leaf(envelope, spki) != bundle.leaf:
             raise DigestMismatchError("the log entry is another statement's, or another signature's")
-    return _examine_statement(examination, envelope, spki), spki
+    return _examine_statement(examination, envelope, spki), entry
 
 
 def _leaf(envelope: dsse.Envelope, spki: bytes) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from apostille.core import checkpoint, dsse, entry, evidence, keys, note, predicates, receipt, statement, tree
+from apostille.core import checkpoint, dsse, entry, evidence, forms, keys, note, predicates, receipt, tree
 from apostille.core.commitment import RecordSeed
 from apostille.core.digest import ZERO_HEX, sha256
 from apostille.core.merkle import leaf_hash
@@ -143,7 +143,7 @@ def said(kind: str, changes: Mapping[str, Any] | None = None, *, names: list[str
     """A well-formed statement of a type, with some fields changed; ``None`` takes a field away."""
     fields = {name: value for name, value in {**TYPES[kind][0], **(changes or {})}.items() if value is not None}
     named = TYPES[kind][2] if names is None else names
-    return statement.format_statement(kind, fields, [(name, sha256(name.encode())) for name in named])
+    return forms.format_statement(kind, fields, [(name, sha256(name.encode())) for name in named])
 
 
 def commit(number: int, contents: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
@@ -168,12 +168,12 @@ def _key_statement(number: int, signer: keys.StatementKey, subject: bytes, field
     nonce = random_bytes(f"n{number}")[:16].hex()
     life = {"not_before": NOW, "not_after": LATER, "captured_at": NOW, "key_id": signer.key_id, "nonce": nonce}
     subjects = [("spki", sha256(subject)), *commit(number, {"attributes": jcs({"holder": f"holder {number}"})})]
-    return statement.format_statement(predicates.KEY, {**life, **fields}, subjects)
+    return forms.format_statement(predicates.KEY, {**life, **fields}, subjects)
 
 
 def _in_run(number: int, kind: str, when: str, fields: dict[str, Any], contents: Mapping[str, bytes]) -> bytes:
     fixed = {"captured_at": when, "key_id": AGENT.key_id, "nonce": random_bytes(f"n{number}")[:16].hex(), "run": RUN}
-    return statement.format_statement(kind, {**fixed, **fields}, commit(number, contents))
+    return forms.format_statement(kind, {**fixed, **fields}, commit(number, contents))
 
 
 @dataclass(frozen=True, slots=True)

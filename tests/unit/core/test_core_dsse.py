@@ -41,7 +41,7 @@ def test_round_trip():
     value = evidence.envelope_json(envelope)
     assert dsse.parse_envelope(value) == envelope
     assert list(value) == ["payload", "payloadType", "signatures"]
-    assert evidence.envelope_json(dsse.parse_envelope(strict.json_value(strict.canonical_json(value), spec="x"))) == value
+    assert evidence.envelope_json(dsse.parse_envelope(strict.canonical_json_value(strict.canonical_json(value), spec="x"))) == value
 
 
 GOOD = {"payload": "e30=", "payloadType": dsse.PAYLOAD_TYPE, "signatures": [{"keyid": AGENT.key_id, "sig": "MAA="}]}

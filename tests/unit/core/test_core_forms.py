@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apostille.core import forms, predicates, strict
-from apostille.core.forms import write_statement, write_texts
-from apostille.core.statement import format_statement, parse_statement
+from apostille.core.forms import format_statement, write_statement, write_texts
+from apostille.core.statement import parse_statement
 from apostille.errors import MalformedError
 
 DIGEST = "ab" * 32
@@ -158,4 +158,4 @@ def test_texts_are_written_as_canonical_json_or_not_at_all(value):
     assert (made is not None) == is_plain
     if made is not None:
         assert made == strict.canonical_json(value)
-        assert strict.json_value(made, spec="test") == value
+        assert strict.canonical_json_value(made, spec="test") == value

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from apostille.core import entry, predicates, statement, strict
+from apostille.core import entry, forms, predicates, statement, strict
 from apostille.core.digest import sha256
 from apostille.errors import MalformedError, MalformedJsonError, TooLargeError, UnsupportedVersionError
 from tests.unit.core.core_kit import AGENT, COMMON, DIGEST, MADE, PROFILE, RUN, TYPES, example, jcs, pae_digest, said
@@ -46,7 +46,7 @@ SUBJECTS = ("raw", "canonical", "attributes")
 
 
 def size(extra=None, subjects=SUBJECTS) -> int:
-    data = statement.format_statement(predicates.OUTPUT, {**FIELDS, **(extra or {})}, [(name, bytes(32)) for name in subjects])
+    data = forms.format_statement(predicates.OUTPUT, {**FIELDS, **(extra or {})}, [(name, bytes(32)) for name in subjects])
     statement.parse_statement(data)
     return len(data)
 
@@ -79,7 +79,7 @@ def test_no_content_in_it():
 @pytest.mark.parametrize("text", example().statements, ids=["genesis", "keeper", "agent", "run-open", "output", "run-close"])
 def test_round_trip(text):
     read = statement.parse_statement(text)
-    assert statement.format_statement(read.type, read.predicate, read.subjects.items()) == text
+    assert forms.format_statement(read.type, read.predicate, read.subjects.items()) == text
 
 
 VALUE = json.loads(OUTPUT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -164,7 +165,6 @@ def test_lines_refused(value):
         (b"9007199254740991", 2**53 - 1),
         (b"-9007199254740991", -(2**53) + 1),
         (b'"null"', "null"),
-        (rb'"\ud83d\ude02"', "\U0001f602"),
         ('"\U0001f602\ufeff"'.encode(), "\U0001f602\ufeff"),
         (b"[" * 16 + b"]" * 16, [[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]),
         (b'"' + b"[{" * 50 + b'"', "[{" * 50),
@@ -174,7 +174,7 @@ def test_lines_refused(value):
     ids=lambda value: repr(value)[:24],
 )
 def test_json(data, value):
-    assert strict.json_value(data, spec="x") == value
+    assert strict.canonical_json_value(data, spec="x") == value
 
 
 JSON_REFUSED = [
@@ -244,7 +244,7 @@ JSON_REFUSED = [
 @table(*JSON_REFUSED)
 def test_json_refused(value):
     with pytest.raises(MalformedJsonError if not isinstance(_utf8_error(value), UnicodeDecodeError) else MalformedError):
-        strict.json_value(value, spec="x")
+        strict.canonical_json_value(value, spec="x")
 
 
 def _utf8_error(data):
@@ -257,11 +257,11 @@ def _utf8_error(data):
 
 def test_json_depth_is_a_parameter():
     deep = b"[" * 100 + b"]" * 100
-    assert strict.json_value(deep, spec="x", max_depth=128)
+    assert strict.canonical_json_value(deep, spec="x", max_depth=128)
     with pytest.raises(MalformedJsonError, match="deeper than 99"):
-        strict.json_value(deep, spec="x", max_depth=99)
+        strict.canonical_json_value(deep, spec="x", max_depth=99)
     with pytest.raises(MalformedJsonError):
-        strict.json_value(b"[" * 100_000, spec="x", max_depth=10**6), "the decoder's own limit, not a RecursionError"
+        strict.canonical_json_value(b"[" * 100_000, spec="x", max_depth=10**6), "the decoder's own limit, not a RecursionError"
 
 
 @table(
@@ -274,7 +274,7 @@ def test_json_takes_linear_time(value):
     """100 KB of escaped quotes once took minutes: the nesting scan began anew at each of them."""
     start = time.process_time()
     with pytest.raises(MalformedJsonError):
-        strict.json_value(value, spec="x")
+        strict.canonical_json_value(value, spec="x")
     assert time.process_time() - start < 2
 
 
@@ -301,13 +301,14 @@ def test_canonical_json(data):
     ("needless escape", rb'"\u0061"'),
     ("escape of a letter that is not ASCII", rb'"\u00e9"'),
     ("escaped slash", rb'"\/"'),
+    ("escaped surrogate pair", rb'"\ud83d\ude02"'),
     ("upper-case escape", rb'"\u001F"'),
     ("long escape of LF", rb'"\u000a"'),
     ("minus zero", b"-0"),
     ("LF inside", b"[1,\n2]"),
 )
 def test_canonical_json_refused(value):
-    strict.json_value(value, spec="x")
+    json.loads(value)
     with pytest.raises(MalformedJsonError, match="canonical"):
         strict.canonical_json_value(value, spec="x")
 
@@ -345,7 +346,7 @@ def test_errors_quote_little():
         lambda: strict.hex_bytes(secret, 4),
         lambda: strict.base64_bytes("!" + secret),
         lambda: strict.lines((secret + " \n").encode(), spec="x"),
-        lambda: strict.json_value(("[" + secret).encode(), spec="x"),
+        lambda: strict.canonical_json_value(("[" + secret).encode(), spec="x"),
         lambda: strict.exact_members({secret: 1}, set(), spec="x"),
         lambda: strict.integer(secret, spec="x"),
         lambda: strict.string(secret, spec="x"),

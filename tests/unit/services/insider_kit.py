@@ -9,8 +9,8 @@ from typing import Any
 
 from apostille.core import dsse, keys, predicates, strict
 from apostille.core.digest import sha256
+from apostille.core.forms import format_statement
 from apostille.core.opening import SALT_BYTES, opening_digest
-from apostille.core.statement import format_statement
 from apostille.ports import OpeningText, PendingEntry
 from apostille.services.attester import Attester, Draft, utc_text
 from apostille.services.keeper import KEYS_UNIT

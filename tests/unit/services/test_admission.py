@@ -12,7 +12,8 @@ import pytest
 
 from apostille.core import dsse, frames, keys, predicates
 from apostille.core.digest import ZERO_HEX, sha256
-from apostille.core.statement import format_statement, parse_statement
+from apostille.core.forms import format_statement
+from apostille.core.statement import parse_statement
 from apostille.errors import (
     ApostilleError,
     BackPressureError,

@@ -21,7 +21,7 @@ from typing import Any
 from apostille import wiring
 from apostille.core import frames
 from apostille.core.digest import sha256
-from apostille.core.strict import json_value
+from apostille.core.strict import canonical_json_value
 from apostille.errors import ApostilleError, ConfigurationError, StorageUnavailableError, UnavailableError
 from apostille.faces.cli.terminal import Terminal, ignore_broken_pipes, plain
 from apostille.faces.keeper_api import ListeningKeeper, become_keeper
@@ -195,7 +195,7 @@ class _Child:
 
 def _document(said: bytes) -> dict[str, Any] | None:
     try:
-        value = json_value(said.strip(), spec="keeper")
+        value = canonical_json_value(said.strip(), spec="keeper")
     except ApostilleError:
         return None
     return value if isinstance(value, dict) else None

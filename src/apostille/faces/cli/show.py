@@ -98,7 +98,7 @@ def _json(opened: dict[str, bytes] | None, name: str, kind: type[_J]) -> _J | No
     """Return what an opening says, if it is there; another kind of value than we write is not shown."""
     if not opened or name not in opened:
         return None
-    value = strict.json_value(opened[name][SALT_BYTES:], spec=name)
+    value = strict.canonical_json_value(opened[name][SALT_BYTES:], spec=name)
     return value if isinstance(value, kind) else None
 
 

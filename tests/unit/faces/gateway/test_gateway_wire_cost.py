@@ -13,7 +13,7 @@ from apostille.faces.gateway import wire
 READERS = {
     "requests": wire.read_request_json,
     "answers": lambda data: wire.read_upstream_json(data + b"\\ud800", spec="x"),
-    "statements": lambda data: strict.json_value(data, spec="x"),
+    "statements": lambda data: strict.canonical_json_value(data, spec="x"),
 }
 
 

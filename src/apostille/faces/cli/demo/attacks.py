@@ -30,9 +30,10 @@ from apostille.adapters.system import SystemRandom
 from apostille.core import dsse, keys
 from apostille.core.digest import sha256
 from apostille.core.entry import Entry, format_entry, parse_entry
+from apostille.core.forms import format_statement
 from apostille.core.merkle import leaf_hash
 from apostille.core.opening import opening_digest
-from apostille.core.statement import format_statement, parse_statement
+from apostille.core.statement import parse_statement
 from apostille.core.tree import EMPTY, append_leaves, pack_edge
 from apostille.ports import SealedOpening
 from apostille.storage import openings

@@ -76,7 +76,7 @@ def perfect_receipt(text: bytes, origin: str | None, signer: LogSigner | None) -
 
 def mixed_receipt(mine: Path, theirs: Path, change: Callable[[Receipt, Receipt], None], out: Path) -> None:
     """Write my receipt with something of theirs in it."""
-    ours, other = (strict.json_value(path.read_bytes(), spec="receipt") for path in (mine, theirs))
+    ours, other = (strict.canonical_json_value(path.read_bytes(), spec="receipt") for path in (mine, theirs))
     change(ours, other)
     out.write_bytes(strict.canonical_json(ours))
 

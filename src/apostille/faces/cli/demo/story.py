@@ -253,7 +253,7 @@ class _Story:
         if openings is None:
             raise RuntimeError("the clinic's own key file opens its own answer")
         raw, body, attributes = (split_opening(openings[name])[1] for name in ("raw", "canonical", "attributes"))
-        changes = strict.json_value(attributes, spec="attributes").get("changes", {})
+        changes = strict.canonical_json_value(attributes, spec="attributes").get("changes", {})
         return _Said(index, _text(raw), _text(body), body, changes)
 
     def _show_answer(self) -> _Said:
