@@ -35,7 +35,7 @@ _QUIET = ("-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAsse
 COMMON = ("tests/unit/services/test_verifier.py", "tests/properties/test_verifier_caches.py")
 MODULES = {
     "services/verifier": (),
-    "services/examination": (),
+    "services/examination": ("tests/unit/services/test_examination.py",),
     "core/policy": ("tests/unit/core/test_core_policy.py",),
     "core/merkle": ("tests/unit/core/test_core_merkle.py", "tests/properties/test_merkle_model.py"),
     "core/signatures": ("tests/unit/core/test_core_keys.py",),
