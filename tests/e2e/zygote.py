@@ -21,6 +21,7 @@ PRELOADED = (
     "apostille.faces.cli.clean",
     "apostille.faces.cli.erase",
     "apostille.faces.cli.run",
+    "apostille.faces.cli.scan",
     "apostille.faces.cli.serve",
     "apostille.faces.cli.show",
     "apostille.faces.cli.store",

@@ -16,6 +16,7 @@ import typer
 
 from apostille.errors import ApostilleError
 from apostille.faces import codes
+from apostille.faces.cli.choices import ScanForm, ScanLevel
 from apostille.faces.cli.terminal import Terminal, plain
 
 _GLOBAL_FLAGS = {"--json", "--quiet", "-q"}
@@ -212,6 +213,45 @@ def clean(
     from apostille.faces.cli.clean import clean as clean_file
 
     raise typer.Exit(clean_file(_terminal, file, profile=profile, media_type=media_type, findings_file=findings))
+
+
+@app.command()
+def scan(
+    paths: Annotated[list[str] | None, typer.Argument(help="Files, folders, or - for stdin; else this folder.")] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Only files that match; a path or any name in it. Repeatable.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="No files or folders that match. Repeatable.")] = None,
+    media_type: Annotated[
+        str | None, typer.Option(help="text/plain, text/markdown, text/x-code, application/json; else by each file's ending.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="Profile whose rules are applied; nothing is changed.")] = "safe",
+    form: Annotated[ScanForm, typer.Option("--format", help="How to print it; --json is --format json.")] = ScanForm.HUMAN,
+    output: Annotated[Path | None, typer.Option(help="Write the report to this file instead of stdout.")] = None,
+    fail_on: Annotated[
+        ScanLevel, typer.Option("--fail-on", help="Lowest level that makes the exit code 1; people are shown no lower one.")
+    ] = ScanLevel.WARNING,
+) -> None:
+    """Find hidden characters in files, folders or stdin. Changes nothing, needs no store.
+
+    Each finding is PATH:LINE:COLUMN: CODE LEVEL: U+XXXX -> what `apostille clean` would make of it. Columns count characters,
+    from 1. Program text is only reported on; JSON is parsed, so that escapes count too. .git folders, links and binary files are
+    left out, and counted. Exit code 1: something was found; 2: no such path; 69: a file can't be read (the others still are).
+    """
+    from apostille.faces.cli.scan import scan as look
+
+    code = look(
+        _terminal,
+        paths or ["."],
+        include=include or [],
+        exclude=exclude or [],
+        media_type=media_type,
+        profile=profile,
+        form=form.value,
+        output=output,
+        fail_on=fail_on.value,
+    )
+    raise typer.Exit(code)
 
 
 @app.command()

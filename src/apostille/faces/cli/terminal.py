@@ -153,10 +153,19 @@ def _console(stream: Any) -> Console:
 
 
 def _print(stream: Any, markup: str) -> None:
+    _console(stream).print(_drawn(markup), highlight=False, soft_wrap=True)
+
+
+def _drawn(markup: str) -> Text:
     # No emoji: ``:warning:`` in what somebody said is nine characters, not one.
     text = Text.from_markup(markup, emoji=False)
     text.plain = text.plain.translate(_LITERAL)
-    _console(stream).print(text, highlight=False, soft_wrap=True)
+    return text
+
+
+def without_colors(markup: str) -> str:
+    """Return what ``Terminal.show`` would print, as text for a file."""
+    return _drawn(markup).plain
 
 
 def ignore_broken_pipes() -> None:
