@@ -19,6 +19,7 @@ PRELOADED = (
     "apostille.faces.cli.attest",
     "apostille.faces.cli.backup",
     "apostille.faces.cli.clean",
+    "apostille.faces.cli.clean_files",
     "apostille.faces.cli.erase",
     "apostille.faces.cli.run",
     "apostille.faces.cli.scan",

@@ -204,15 +204,35 @@ def show(
 
 @app.command()
 def clean(
-    file: Annotated[str, typer.Argument(help="A file, or - for stdin.")] = "-",
+    files: Annotated[
+        list[str] | None, typer.Argument(help="A file, or - for stdin (the default); several with --in-place.")
+    ] = None,
     profile: Annotated[str, typer.Option(help="Canonicalizer profile: safe or report.")] = "safe",
-    media_type: Annotated[str, typer.Option(help="text/plain, text/markdown, application/json, ..")] = "text/plain",
+    media_type: Annotated[
+        str | None,
+        typer.Option(help="text/plain (the default), text/markdown, application/json, ..; in place by the file's ending."),
+    ] = None,
     findings: Annotated[Path | None, typer.Option(help="Write the findings as JSON to this file.")] = None,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Rewrite the files that are not clean, atomically; exit 1 if any was rewritten.")
+    ] = False,
 ) -> None:
-    """Write canonical bytes to stdout and what was changed to stderr. Needs no store."""
-    from apostille.faces.cli.clean import clean as clean_file
+    """Write canonical bytes to stdout and what was changed to stderr. Needs no store.
 
-    raise typer.Exit(clean_file(_terminal, file, profile=profile, media_type=media_type, findings_file=findings))
+    In place, program text is never changed, and JSON only if the media type is given: its canonical form is one line.
+    """
+    from apostille.faces.cli.clean import clean as clean_file
+    from apostille.faces.cli.clean_files import clean_files
+
+    names = files or ["-"]
+    if in_place and ("-" in names or findings is not None):
+        raise typer.BadParameter("--in-place rewrites files: it takes neither stdin nor --findings")
+    if in_place:
+        raise typer.Exit(clean_files(_terminal, names, profile=profile, media_type=media_type))
+    if len(names) > 1:
+        raise typer.BadParameter("one file at a time, or --in-place")
+    code = clean_file(_terminal, names[0], profile=profile, media_type=media_type or "text/plain", findings_file=findings)
+    raise typer.Exit(code)
 
 
 @app.command()
