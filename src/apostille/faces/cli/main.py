@@ -17,7 +17,7 @@ import typer
 from apostille.errors import ApostilleError
 from apostille.faces import codes
 from apostille.faces.cli.choices import ScanForm, ScanLevel
-from apostille.faces.cli.terminal import Terminal, plain
+from apostille.faces.cli.terminal import Terminal, plain, visible
 
 _GLOBAL_FLAGS = {"--json", "--quiet", "-q"}
 _GLOBAL_VALUE = "--store"
@@ -524,7 +524,9 @@ def _run(words: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last one who can tell a bug from a verdict
         usage = getattr(error, "exit_code", None)
         if usage is not None and hasattr(error, "show"):
-            error.show()
+            said = io.StringIO()
+            error.show(file=said)
+            sys.stderr.write(visible(said.getvalue()))  # it quotes words of the command line, which may be names of files
             return int(usage)
         if type(error).__name__ == "Abort":
             return _INTERRUPTED

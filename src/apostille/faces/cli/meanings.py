@@ -1,4 +1,6 @@
-"""What each finding code means, in one short sentence: for ``scan``, its SARIF rules, and docs/manual/scan.md.
+"""Findings in words: what each code means, in one short sentence, and what became of what was found.
+
+For ``scan``, its SARIF rules, ``show``, and docs/manual/scan.md. Characters are written U+XXXX, never as they are.
 
 The table names every code of the specification, also those that no profile emits yet; a test holds it against ``SEVERITIES`` and
 against the manual.
@@ -8,14 +10,16 @@ Spec: canonical.md section 8.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from apostille.core.canon.findings import SEVERITIES
+from apostille.core.canon.findings import SEVERITIES, Finding
 
 # Gravest last.
 LEVELS: Final = ("note", "warning", "hidden", "error")
 _WORDS: Final = {"i": "note", "w": "warning", "h": "hidden", "e": "error"}
 _KEPT = "_KEEP"
+_ACTS: Final = {"drop": "removed", "keep": "kept, counted", "report": "reported only", "refuse": "refused"}
+_POINTS = 8
 
 MEANINGS: Final = {
     # encoding
@@ -132,3 +136,43 @@ def level(severity: str) -> str:
 def codes_in_use() -> tuple[str, ...]:
     """List the codes that the canonicalizer can give."""
     return tuple(sorted(SEVERITIES))
+
+
+def what_became(finding: Finding) -> str:
+    """Say in a few words and code points what was found and what becomes of it."""
+    was = _points(finding.was)
+    done = _points(finding.now) if finding.act == "replace" and finding.now else _ACTS.get(finding.act, "removed")
+    times = f" ({finding.count} times)" if finding.count > 1 else ""
+    return f"{was or finding.code} -> {done}{times}"
+
+
+def _points(points: tuple[int, ...]) -> str:
+    return " ".join(f"U+{point:04X}" for point in points[:_POINTS]) + (" .." if len(points) > _POINTS else "")
+
+
+def read_finding(value: Any) -> Finding | None:
+    """Read the JSON object of a finding that somebody recorded; ``None`` for what is none as we write them.
+
+    Spec: canonical.md section 4.
+    """
+    if not isinstance(value, dict):
+        return None
+    words: list[Any] = [value.get(name) for name in ("code", "sev", "act")]
+    numbers: list[Any] = [value.get(name) for name in ("pos", "len", "n")]
+    lists: list[Any] = [value.get(name) for name in ("was", "now")]
+    pointer = value.get("pointer")
+    is_ours = (
+        all(isinstance(word, str) for word in words)
+        and all(_is_number(number) for number in numbers)
+        and all(isinstance(points, list) and all(map(_is_number, points)) for points in lists)
+        and (pointer is None or isinstance(pointer, str))
+    )
+    if not is_ours:
+        return None
+    code, severity, act = words
+    was, now = lists
+    return Finding(code, severity, act, numbers[0], numbers[1], tuple(was), tuple(now), numbers[2], pointer)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and value >= 0

@@ -8,18 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apostille.core.canon import Residue
-from apostille.core.canon.findings import Finding
 from apostille.errors import ApostilleError
 from apostille.faces import codes
-from apostille.faces.cli.meanings import LEVELS, meaning
+from apostille.faces.cli.meanings import LEVELS, meaning, what_became
 from apostille.faces.cli.scan.look import Located, Look
 from apostille.faces.cli.terminal import plain
 
 STDIN_NAME = "stdin"
 _COLORS = {"note": "dim", "warning": "yellow", "hidden": "bold red", "error": "bold red"}
-_POINTS = 8
 _NAME_CHARACTERS = 4_096
-_ACTS = {"drop": "removed", "keep": "kept, counted", "report": "reported only", "refuse": "refused"}
 
 
 @dataclass(slots=True)
@@ -83,15 +80,6 @@ def display_name(name: str) -> str:
     return STDIN_NAME if name == "-" else name
 
 
-def what_clean_would_do(finding: Finding) -> str:
-    """Say in a few words and code points what was found and what becomes of it."""
-    was = " ".join(f"U+{point:04X}" for point in finding.was[:_POINTS]) + (" .." if len(finding.was) > _POINTS else "")
-    now = " ".join(f"U+{point:04X}" for point in finding.now[:_POINTS]) + (" .." if len(finding.now) > _POINTS else "")
-    done = now if finding.act == "replace" and now else _ACTS.get(finding.act, "removed")
-    times = f" ({finding.count} times)" if finding.count > 1 else ""
-    return f"{was or finding.code} -> {done}{times}"
-
-
 def lines(scan: Scan) -> Iterator[str]:
     """Give the report for people, a line each, in markup."""
     codes_seen: set[str] = set()
@@ -103,7 +91,7 @@ def lines(scan: Scan) -> Iterator[str]:
             codes_seen.add(found.finding.code)
             color = _COLORS[found.level]
             place = f"{name}:{found.start.line}:{found.start.column}"
-            yield f"{place}: [{color}]{found.finding.code}[/] {found.level}: {what_clean_would_do(found.finding)}"
+            yield f"{place}: [{color}]{found.finding.code}[/] {found.level}: {what_became(found.finding)}"
         if look.unlisted:
             yield f"{name}: and {look.unlisted} findings more, not listed"
     for code in sorted(codes_seen):

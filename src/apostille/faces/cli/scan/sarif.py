@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 from apostille.core.canon.findings import SEVERITIES
 from apostille.errors import ApostilleError
-from apostille.faces.cli.meanings import codes_in_use, level, meaning
+from apostille.faces.cli.meanings import codes_in_use, level, meaning, what_became
 from apostille.faces.cli.scan.look import Located, Look
-from apostille.faces.cli.scan.report import STDIN_NAME, Scan, display_name, what_clean_would_do
+from apostille.faces.cli.scan.report import STDIN_NAME, Scan, display_name
 from apostille.faces.cli.terminal import visible
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -73,7 +73,7 @@ def _rule(code: str) -> dict[str, Any]:
 def _result(look: Look, found: Located, numbers: dict[str, int]) -> dict[str, Any]:
     finding = found.finding
     # Brackets and backslashes would begin a link in a message; ours hold none.
-    text = f"{meaning(finding.code)} {what_clean_would_do(finding)}"
+    text = f"{meaning(finding.code)} {what_became(finding)}"
     region = {
         "startLine": found.start.line,
         "startColumn": found.start.column,
