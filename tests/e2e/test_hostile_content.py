@@ -112,7 +112,9 @@ def test_findings_are_in_the_receipt(spoken):
     """The receipt commits to the findings and carries their counts; ``verify`` prints them."""
     verified = spoken.run("verify", "said.canonical.txt.receipt.json").clear()
     cleaned = next(line for line in verified.text.splitlines() if "cleaned" in line)
-    assert "TAG_DROP 1" in cleaned
-    assert "BIDI_OVERRIDE 1" in cleaned
+    assert "TAG_DROP 1 (hidden)" in cleaned
+    assert "BIDI_OVERRIDE 1 (hidden)" in cleaned
+    assert "cleaned    nothing was found" in spoken.ok("verify", "answer.txt.receipt.json").text
     document = spoken.run("--json", "verify", "said.canonical.txt.receipt.json").json
     assert document["receipt"]["attributes"]["changes"]["TAG_DROP"] == 1
+    assert document["receipt"]["commits_to_findings"] is True
