@@ -35,6 +35,7 @@ COMMANDS = [
     ["verify"],
     ["show"],
     ["clean"],
+    ["scan"],
     ["attacks"],
     ["erase"],
     ["backup"],

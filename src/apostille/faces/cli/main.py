@@ -16,7 +16,8 @@ import typer
 
 from apostille.errors import ApostilleError
 from apostille.faces import codes
-from apostille.faces.cli.terminal import Terminal, plain
+from apostille.faces.cli.choices import ScanForm, ScanLevel
+from apostille.faces.cli.terminal import Terminal, plain, visible
 
 _GLOBAL_FLAGS = {"--json", "--quiet", "-q"}
 _GLOBAL_VALUE = "--store"
@@ -203,15 +204,74 @@ def show(
 
 @app.command()
 def clean(
-    file: Annotated[str, typer.Argument(help="A file, or - for stdin.")] = "-",
+    files: Annotated[
+        list[str] | None, typer.Argument(help="A file, or - for stdin (the default); several with --in-place.")
+    ] = None,
     profile: Annotated[str, typer.Option(help="Canonicalizer profile: safe or report.")] = "safe",
-    media_type: Annotated[str, typer.Option(help="text/plain, text/markdown, application/json, ..")] = "text/plain",
+    media_type: Annotated[
+        str | None,
+        typer.Option(help="text/plain (the default), text/markdown, application/json, ..; in place by the file's ending."),
+    ] = None,
     findings: Annotated[Path | None, typer.Option(help="Write the findings as JSON to this file.")] = None,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Rewrite the files that are not clean, atomically; exit 1 if any was rewritten.")
+    ] = False,
 ) -> None:
-    """Write canonical bytes to stdout and what was changed to stderr. Needs no store."""
-    from apostille.faces.cli.clean import clean as clean_file
+    """Write canonical bytes to stdout and what was changed to stderr. Needs no store.
 
-    raise typer.Exit(clean_file(_terminal, file, profile=profile, media_type=media_type, findings_file=findings))
+    In place, program text is never changed, and JSON only if the media type is given: its canonical form is one line.
+    """
+    from apostille.faces.cli.clean import clean as clean_file
+    from apostille.faces.cli.clean_files import clean_files
+
+    names = files or ["-"]
+    if in_place and ("-" in names or findings is not None):
+        raise typer.BadParameter("--in-place rewrites files: it takes neither stdin nor --findings")
+    if in_place:
+        raise typer.Exit(clean_files(_terminal, names, profile=profile, media_type=media_type))
+    if len(names) > 1:
+        raise typer.BadParameter("one file at a time, or --in-place")
+    code = clean_file(_terminal, names[0], profile=profile, media_type=media_type or "text/plain", findings_file=findings)
+    raise typer.Exit(code)
+
+
+@app.command()
+def scan(
+    paths: Annotated[list[str] | None, typer.Argument(help="Files, folders, or - for stdin; else this folder.")] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Only files that match; a path or any name in it. Repeatable.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="No files or folders that match. Repeatable.")] = None,
+    media_type: Annotated[
+        str | None, typer.Option(help="text/plain, text/markdown, text/x-code, application/json; else by each file's ending.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="Profile whose rules are applied; nothing is changed.")] = "safe",
+    form: Annotated[ScanForm, typer.Option("--format", help="How to print it; --json is --format json.")] = ScanForm.HUMAN,
+    output: Annotated[Path | None, typer.Option(help="Write the report to this file instead of stdout.")] = None,
+    fail_on: Annotated[
+        ScanLevel, typer.Option("--fail-on", help="Lowest level that makes the exit code 1; people are shown no lower one.")
+    ] = ScanLevel.WARNING,
+) -> None:
+    """Find hidden characters in files, folders or stdin. Changes nothing, needs no store.
+
+    Each finding is PATH:LINE:COLUMN: CODE LEVEL: U+XXXX -> what `apostille clean` would make of it. Columns count characters,
+    from 1. Program text is only reported on; JSON is parsed, so that escapes count too. .git folders, links and binary files are
+    left out, and counted. Exit code 1: something was found; 2: no such path; 69: a file can't be read (the others still are).
+    """
+    from apostille.faces.cli.scan import scan as look
+
+    code = look(
+        _terminal,
+        paths or ["."],
+        include=include or [],
+        exclude=exclude or [],
+        media_type=media_type,
+        profile=profile,
+        form=form.value,
+        output=output,
+        fail_on=fail_on.value,
+    )
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -464,7 +524,9 @@ def _run(words: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last one who can tell a bug from a verdict
         usage = getattr(error, "exit_code", None)
         if usage is not None and hasattr(error, "show"):
-            error.show()
+            said = io.StringIO()
+            error.show(file=said)
+            sys.stderr.write(visible(said.getvalue()))  # it quotes words of the command line, which may be names of files
             return int(usage)
         if type(error).__name__ == "Abort":
             return _INTERRUPTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import Any, TypeVar
 
@@ -10,6 +11,8 @@ from apostille.core import strict
 from apostille.core.opening import SALT_BYTES
 from apostille.core.statement import Statement, parse_statement
 from apostille.errors import NotFoundError
+from apostille.faces.cli.meanings import level, read_finding, what_became
+from apostille.faces.cli.scan.places import find_places
 from apostille.faces.cli.terminal import Terminal, marked, plain
 from apostille.ports import Record, Vault
 from apostille.services.vault import open_record
@@ -17,6 +20,7 @@ from apostille.storage.sqlite import SqliteStore
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _MAX_SHOWN_BYTES = 4000
+_FEW, _MANY = 10, 100
 _J = TypeVar("_J")
 
 
@@ -91,6 +95,7 @@ def _item(index: int, record: Record, vault: Vault) -> dict[str, Any]:
         "raw": _text(said, opened, "raw"),
         "canonical": _text(said, opened, "canonical"),
         "findings": _json(opened, "findings", list) or [],
+        "_raw": _content(said, opened, "raw"),
     }
 
 
@@ -102,11 +107,15 @@ def _json(opened: dict[str, bytes] | None, name: str, kind: type[_J]) -> _J | No
     return value if isinstance(value, kind) else None
 
 
-def _text(said: Statement, opened: dict[str, bytes] | None, name: str) -> str | None:
+def _content(said: Statement, opened: dict[str, bytes] | None, name: str) -> bytes | None:
     if not opened or name not in opened:
         return None
-    salt = 0 if said.predicate.get("commitment") == "plain" else SALT_BYTES
-    return opened[name][salt:].decode("utf-8", "backslashreplace")
+    return opened[name][0 if said.predicate.get("commitment") == "plain" else SALT_BYTES :]
+
+
+def _text(said: Statement, opened: dict[str, bytes] | None, name: str) -> str | None:
+    content = _content(said, opened, name)
+    return None if content is None else content.decode("utf-8", "backslashreplace")
 
 
 def _show_item(terminal: Terminal, item: dict[str, Any], *, is_whole: bool) -> None:
@@ -122,17 +131,31 @@ def _show_item(terminal: Terminal, item: dict[str, Any], *, is_whole: bool) -> N
         terminal.show(f"    receipt {item['receipt_id']}")
     raw, canonical = item["raw"], item["canonical"]
     if raw is not None and canonical is not None and raw != canonical:
-        terminal.show(f"    [red]raw[/]       {_shown(raw, is_whole=is_whole)}")
+        terminal.show(f"    [red]raw[/]       {_shown(raw, is_whole=is_whole, with_tails=True)}")
         terminal.show(f"    [green]canonical[/] {_shown(canonical, is_whole=is_whole)}")
     elif raw is not None:
         terminal.show(f"    {_shown(raw, is_whole=is_whole)}")
-    for finding in item["findings"][:10]:
-        points = " ".join(f"U+{point:04X}" for point in finding["was"][:6]) + (" .." if len(finding["was"]) > 6 else "")
-        terminal.show(f"    [yellow]{plain(finding['code'])}[/] {plain(finding['act'])} {points} ({finding['n']})")
+    _show_findings(terminal, item["findings"], item["_raw"] or b"", _MANY if is_whole else _FEW)
 
 
-def _shown(text: str, *, is_whole: bool) -> str:
+def _show_findings(terminal: Terminal, values: list[Any], raw: bytes, limit: int) -> None:
+    """List findings with their places; what is no finding as we write them is counted, and nothing more is made of it."""
+    findings = [finding for finding in map(read_finding, values) if finding is not None]
+    shown = findings[:limit]
+    places = find_places(io.BytesIO(raw), (finding.position for finding in shown))
+    for finding in shown:
+        line, column = places[finding.position]
+        at = f"at {line}:{column}" if finding.pointer is None else f"in {plain(finding.pointer, limit=80) or 'the text'}"
+        grade = level(finding.severity)
+        terminal.show(f"    [yellow]{plain(finding.code)}[/] {grade} {at}: {plain(what_became(finding))}")
+    if len(findings) > len(shown):
+        terminal.show(f"    and {len(findings) - len(shown)} findings more; --json lists all")
+    if len(findings) < len(values):
+        terminal.show(f"    [yellow]{len(values) - len(findings)} that are no findings as we write them; --json shows them[/]")
+
+
+def _shown(text: str, *, is_whole: bool, with_tails: bool = False) -> str:
     cut = text if is_whole else text[:400]
     cut = cut[:_MAX_SHOWN_BYTES]
     more = f" [dim]({len(text) - len(cut)} characters more)[/]" if len(cut) < len(text) else ""
-    return marked(cut) + more
+    return marked(cut, with_tails=with_tails) + more

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -25,28 +26,34 @@ from apostille import wiring
 from apostille.errors import NotFoundError, StorageUnavailableError, TooLargeError
 from apostille.storage import files
 
-# Shown as they are beyond ASCII: letters, digits and signs of general use. Everything that hides, joins or turns is drawn.
+# Shown as they are beyond ASCII: letters, digits and signs of general use. Everything that hides, joins or turns is drawn, and so
+# are the spaces that look like others. A test holds this against what the canonicalizer drops.
 _HIDDEN = (
     (0x00, 0x08),
     (0x0B, 0x1F),
-    (0x7F, 0x9F),
+    (0x7F, 0xA0),
     (0xAD, 0xAD),
     (0x34F, 0x34F),
     (0x61C, 0x61C),
     (0x115F, 0x1160),
+    (0x1680, 0x1680),
     (0x17B4, 0x17B5),
     (0x180B, 0x180F),
-    (0x200B, 0x200F),
-    (0x2028, 0x202E),
-    (0x2060, 0x206F),
+    (0x2000, 0x200F),
+    (0x2028, 0x202F),
+    (0x205F, 0x206F),
     (0x2800, 0x2800),
     (0x3164, 0x3164),
     (0xD800, 0xF8FF),
+    (0xFDD0, 0xFDEF),
     (0xFE00, 0xFE0F),
     (0xFEFF, 0xFEFF),
     (0xFFA0, 0xFFA0),
     (0xFFF0, 0xFFFC),
+    (0xFFFE, 0xFFFF),
+    (0x13430, 0x1343F),
     (0x1BCA0, 0x1BCA3),
+    (0x1D159, 0x1D159),
     (0x1D173, 0x1D17A),
     (0x27E6, 0x27E7),  # the brackets themselves: whoever writes them can't forge a drawing
     (0xE0000, 0x10FFFF),
@@ -55,6 +62,7 @@ _HIDDEN = (
 # backslashes is not exact where backslashes stand before a bracket already.
 _STAND_IN = {ord("["): "\ue000", ord("\\"): "\ue001"}
 _LITERAL = {0xE000: "[", 0xE001: "\\"}
+_TAIL = re.compile(r"[ \t]+(?=\n|\Z)")
 STDIN = "-"
 MAX_INPUT_BYTES = 2**30
 
@@ -153,10 +161,19 @@ def _console(stream: Any) -> Console:
 
 
 def _print(stream: Any, markup: str) -> None:
+    _console(stream).print(_drawn(markup), highlight=False, soft_wrap=True)
+
+
+def _drawn(markup: str) -> Text:
     # No emoji: ``:warning:`` in what somebody said is nine characters, not one.
     text = Text.from_markup(markup, emoji=False)
     text.plain = text.plain.translate(_LITERAL)
-    _console(stream).print(text, highlight=False, soft_wrap=True)
+    return text
+
+
+def without_colors(markup: str) -> str:
+    """Return what ``Terminal.show`` would print, as text for a file."""
+    return _drawn(markup).plain
 
 
 def ignore_broken_pipes() -> None:
@@ -173,13 +190,22 @@ def visible(text: str) -> str:
 
 
 def _is_hidden(point: int) -> bool:
-    return any(low <= point <= high for low, high in _HIDDEN)
+    return (
+        any(low <= point <= high for low, high in _HIDDEN) or point & 0xFFFE == 0xFFFE
+    )  # the last two of a plane are no characters
 
 
-def marked(text: str) -> str:
-    """Like ``visible``, taken literally inside markup, and with what is hidden in red."""
-    drawn = visible(text).translate(_STAND_IN)
-    return drawn.replace("⟦", "[bold red]⟦").replace("⟧", "⟧[/]")
+def marked(text: str, *, with_tails: bool = False) -> str:
+    """Like ``visible``, taken literally inside markup, and with what is hidden in red.
+
+    Args:
+        text: From elsewhere.
+        with_tails: Draw white space at the end of lines too, which nobody sees either.
+    """
+    drawn = visible(text)
+    if with_tails:
+        drawn = _TAIL.sub(lambda match: "".join(f"⟦U+{ord(c):04X}⟧" for c in match.group()), drawn)
+    return drawn.translate(_STAND_IN).replace("⟦", "[bold red]⟦").replace("⟧", "⟧[/]")
 
 
 def plain(text: object, *, limit: int = 300) -> str:

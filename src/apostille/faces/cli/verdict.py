@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from apostille.core.canon.findings import SEVERITIES
 from apostille.errors import ApostilleError
 from apostille.faces import codes
+from apostille.faces.cli.meanings import level
 from apostille.faces.cli.terminal import Terminal, plain
 from apostille.services.audit import Audit
 from apostille.services.examination import Examination
@@ -94,15 +96,46 @@ def _show_receipt(show: Callable[[str], None], receipt: VerifiedReceipt) -> None
     rows["captured"] = f"{fields['captured_at']} (the signer's clock: an assertion)"
     if "profile" in fields:
         rows["profile"] = str(fields["profile"])
-    if isinstance(attributes.get("changes"), dict) and attributes["changes"]:
-        rows["cleaned"] = ", ".join(f"{name} {count}" for name, count in attributes["changes"].items())
-    elif "findings" in receipt.statement.subjects:
-        rows["cleaned"] = "the statement commits to findings"
+    rows |= found_by_cleaning(fields, attributes, is_committed="findings" in receipt.statement.subjects)
     if "outcome" in fields:
         rows["outcome"] = str(fields["outcome"])
     rows["content"] = "matches" if receipt.is_content_compared else "not compared"
     for name, value in rows.items():
         show(f"  {name:<10} {plain(value)}")
+
+
+def found_by_cleaning(fields: Mapping[str, Any], attributes: Mapping[str, Any], *, is_committed: bool) -> dict[str, str]:
+    """Say what cleaning found, as the signer recorded it: what was changed, what was kept and counted, or that nothing was.
+
+    Args:
+        fields: The permanent fields of a verified statement.
+        attributes: Its attributes, as far as they are there.
+        is_committed: Whether the statement commits to findings.
+    """
+    profile = fields.get("profile")
+    if profile is None:
+        return {}
+    changes = attributes.get("changes")
+    counts = changes if isinstance(changes, dict) else {}
+    kept = {code: count for code, count in counts.items() if code.endswith("_KEEP")}
+    is_report = str(profile).startswith("apostille-report/")
+    rows = {
+        "found" if is_report else "cleaned": ", ".join(
+            _counted(code, count) for code, count in counts.items() if code not in kept
+        ),
+        "kept": ", ".join(_counted(code, count) for code, count in kept.items()),
+    }
+    rows = {name: text for name, text in rows.items() if text}
+    if rows or counts:
+        return rows
+    if is_committed:
+        return {"cleaned": "the statement commits to findings"}
+    return {"cleaned": "not looked at (opaque bytes)" if profile == "opaque" else "nothing was found"}
+
+
+def _counted(code: str, count: object) -> str:
+    grade = level(SEVERITIES[code]) if code in SEVERITIES else ""
+    return f"{code} {count}" + (f" ({grade})" if grade in {"hidden", "error"} else "")
 
 
 def _show_audit(show: Callable[[str], None], audit: Audit) -> None:
@@ -144,6 +177,7 @@ def _as_json(
             "statement": dict(receipt.statement.predicate),
             "statement_sha256": receipt.digest.hex(),
             "attributes": receipt.attributes,
+            "commits_to_findings": "findings" in receipt.statement.subjects,
             "is_content_compared": receipt.is_content_compared,
         }
     if audit is not None:

@@ -229,3 +229,20 @@ def test_findings_in_words():
     many = canonicalize(("\u202ea" * 80).encode()).findings
     if len(many) > 50:
         assert describe(many)[-1] == f"and {len(many) - 50} findings more"
+
+
+@pytest.mark.parametrize("first", range(0, 0x20000, 0x4000))
+def test_whatever_is_dropped_is_drawn(first):
+    """No character that the canonicalizer takes out between two letters is one that a terminal would be sent as it is."""
+    for point in (*range(first, first + 0x4000), *range(0xE0000, 0xE0200)):
+        if 0xD800 <= point < 0xE000 or chr(point) in "\n\t":
+            continue
+        made = canonicalize(f"a{chr(point)}b")
+        if made.bytes == b"ab":
+            assert visible(chr(point)) == f"⟦U+{point:04X}⟧" or made.findings[0].code == "MARK_FOREIGN"
+
+
+def test_white_space_at_line_ends_is_drawn():
+    assert printed(marked("a \t\nb c \n d  ", with_tails=True)) == "a⟦U+0020⟧⟦U+0009⟧\nb c⟦U+0020⟧\n d⟦U+0020⟧⟦U+0020⟧\n"
+    assert printed(marked("a \n")) == "a \n\n"
+    assert visible("a\u00a0b\u2003c\u3000d") == "a⟦U+00A0⟧b⟦U+2003⟧c\u3000d"

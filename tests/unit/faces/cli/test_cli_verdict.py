@@ -19,7 +19,7 @@ from apostille.errors import (
     UntrustedError,
 )
 from apostille.faces.cli.terminal import Terminal
-from apostille.faces.cli.verdict import LIMITS, conclude, print_verdict
+from apostille.faces.cli.verdict import LIMITS, conclude, found_by_cleaning, print_verdict
 from apostille.services.audit import Audit, RunState
 from apostille.services.examination import Examination
 
@@ -155,3 +155,30 @@ def test_text_from_elsewhere_is_drawn(capsys):
     assert "\u202e" not in out
     for text in ("⟦U+202E⟧[red]target\\", "reading [bold]x[/]", "⟦U+001B⟧[31m⟦U+202E⟧:smile:", "⟦U+001B⟧]0;title⟦U+0007⟧ [/] \\"):
         assert text in out
+
+
+# --- findings in every receipt
+
+SAFE = "apostille-safe/1 ucd=18.0.0 tables=00"
+FOUND = [
+    ("nothing", {"profile": SAFE}, {}, False, {"cleaned": "nothing was found"}),
+    ("no profile", {}, {"changes": {"NFC": 1}}, False, {}),
+    ("opaque", {"profile": "opaque"}, {}, False, {"cleaned": "not looked at (opaque bytes)"}),
+    ("sealed", {"profile": SAFE}, {}, True, {"cleaned": "the statement commits to findings"}),
+    ("no counts", {"profile": SAFE}, {"changes": "x"}, True, {"cleaned": "the statement commits to findings"}),
+    (
+        "changed and kept",
+        {"profile": SAFE},
+        {"changes": {"TAG_DROP": 2, "NFC": 1, "ZWNJ_KEEP": 3, "NEW": 1}},
+        True,
+        {"cleaned": "TAG_DROP 2 (hidden), NFC 1, NEW 1", "kept": "ZWNJ_KEEP 3"},
+    ),
+    ("only kept", {"profile": SAFE}, {"changes": {"VS_KEEP": 1}}, True, {"kept": "VS_KEEP 1"}),
+    ("only reported", {"profile": "apostille-report/1 x"}, {"changes": {"NFC": 1}}, True, {"found": "NFC 1"}),
+]
+
+
+@pytest.mark.parametrize(("fields", "attributes", "is_committed", "rows"), [row[1:] for row in FOUND], ids=[row[0] for row in FOUND])
+def test_what_cleaning_found(fields, attributes, is_committed, rows):
+    """What was kept is not called cleaned; payload shapes are named so; a receipt without findings says that there were none."""
+    assert found_by_cleaning(fields, attributes, is_committed=is_committed) == rows
