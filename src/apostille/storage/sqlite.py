@@ -45,6 +45,8 @@ _COPY_PAGES = 1024
 _SECURE = "secure_delete"
 _LEAF = "entry, leaf_hash, statement, nonce, unit, wrapped_key, run, certifies"
 _KINDS = (*[bytes] * 5, *[bytes | None] * 3)
+# STRICT does not ask whether text is UTF-8, and whoever edits the file puts text where he likes: any read can find it.
+_FAULTS = (apsw.Error, UnicodeDecodeError)
 
 
 def check_library() -> None:
@@ -58,7 +60,9 @@ def check_library() -> None:
         raise ConfigurationError(f"SQLite {apsw.sqlite_lib_version()} is too old; 3.54 or later is needed (package apsw)")
 
 
-def _translate(error: apsw.Error, path: Path) -> ApostilleError:
+def _translate(error: apsw.Error | UnicodeDecodeError, path: Path) -> ApostilleError:
+    if isinstance(error, UnicodeDecodeError):
+        return MalformedError(f"{path.name} holds text that is not UTF-8", spec=_SPEC)
     if isinstance(error, (apsw.NotADBError, apsw.CorruptError, apsw.FormatError)):
         return MalformedError(f"{path.name} is damaged or no database of ours: {error}", spec=_SPEC)
     if isinstance(error, apsw.SQLError):
@@ -109,7 +113,7 @@ class SqliteStore:
             if is_snapshot:
                 self._db.execute("BEGIN")
                 self._db.execute("SELECT size FROM head").fetchall()  # the first read fixes the moment
-        except apsw.Error as error:
+        except _FAULTS as error:
             raise _translate(error, path) from error
         if version == schema.SCHEMA:
             return
@@ -123,10 +127,8 @@ class SqliteStore:
             )
         try:
             schema.upgrade(self._db)
-        except (apsw.Error, UnicodeDecodeError) as error:
+        except _FAULTS as error:
             self._db.close()
-            if isinstance(error, UnicodeDecodeError):
-                raise MalformedError(f"{path.name} holds text that is not UTF-8", spec=_SPEC) from error
             raise _translate(error, path) from error
 
     @classmethod
@@ -156,10 +158,8 @@ class SqliteStore:
         try:
             with self._lock:
                 return self._db.execute(sql, tuple(args)).fetchall()
-        except apsw.Error as error:
+        except _FAULTS as error:
             raise _translate(error, self._path) from error
-        except UnicodeDecodeError as error:
-            raise MalformedError(f"{self._path.name} holds text that is not UTF-8", spec=_SPEC) from error
 
     def _one(self, sql: str, args: Sequence[Any] = ()) -> Any:
         rows = self._all(sql, args)
@@ -187,11 +187,11 @@ class SqliteStore:
 
     def checkpoints_from(self, size: int) -> Iterator[SignedCheckpoint]:
         """Yield the signed checkpoints of at least ``size`` leaves, oldest first, in pages."""
-        at = size
-        while rows := self._all(f"SELECT size, root, note FROM checkpoint WHERE size >= ? ORDER BY size LIMIT {_PAGE}", (at,)):  # noqa: S608
+        at = size - 1  # behind the last one, and never one more than that: a row may have the largest number that there is
+        while rows := self._all(f"SELECT size, root, note FROM checkpoint WHERE size > ? ORDER BY size LIMIT {_PAGE}", (at,)):  # noqa: S608
             for row in rows:
                 yield SignedCheckpoint(*_typed(row, int, bytes, bytes))
-            at = rows[-1][0] + 1
+            at = rows[-1][0]
 
     def faults(self) -> list[str]:
         """Return what SQLite finds wrong with the file, and rows that belong to no leaf, all of one moment."""
@@ -205,7 +205,7 @@ class SqliteStore:
                 finally:
                     if is_mine:
                         self._roll_back()
-        except apsw.Error as error:
+        except _FAULTS as error:
             raise _translate(error, self._path) from error
 
     def count(self) -> int:
@@ -221,18 +221,14 @@ class SqliteStore:
 
     def records(self, start: int = 0) -> Iterator[tuple[int, Record]]:
         """Yield leaves in order of their index: leaves in pages, openings (which may be large) of a few leaves at a time."""
-        at = start
-        while True:
-            rows = self._all(f"SELECT idx, {_LEAF} FROM leaf WHERE idx >= ? ORDER BY idx LIMIT {_PAGE}", (at,))  # noqa: S608
-            if not rows:
-                return
+        at = start - 1
+        while rows := self._all(f"SELECT idx, {_LEAF} FROM leaf WHERE idx > ? ORDER BY idx LIMIT {_PAGE}", (at,)):  # noqa: S608
             for place in range(0, len(rows), _FEW):
                 few = rows[place : place + _FEW]
                 sealed = self._openings(few[0][0], few[-1][0])
                 for row in few:
                     (at,) = _typed(row[:1], int)
                     yield at, _record(row[1:], sealed.get(at))
-            at += 1
 
     def _openings(self, first: int, last: int) -> dict[int, Any]:
         return dict(self._all("SELECT idx, sealed FROM opening WHERE idx BETWEEN ? AND ?", (first, last)))
@@ -344,11 +340,11 @@ class SqliteStore:
             try:
                 for index, names in wanted.items():
                     self._destroy(index, names)
-            except (apsw.Error, MalformedError) as error:
+            except (*_FAULTS, MalformedError) as error:
                 self._roll_back()
-                if isinstance(error, MalformedError):
-                    raise
-                raise StorageUnavailableError(f"the store can't be written, nothing was destroyed: {error}") from error
+                if isinstance(error, apsw.Error):
+                    raise StorageUnavailableError(f"the store can't be written, nothing was destroyed: {error}") from error
+                raise error if isinstance(error, MalformedError) else _translate(error, self._path) from error
             self._commit()
             self._empty_wal()
 
@@ -430,7 +426,7 @@ class SqliteStore:
                 if not row:
                     values = (checkpoint.size, checkpoint.root_hash, checkpoint.note)
                     self._db.execute("INSERT INTO checkpoint VALUES (?,?,?)", values)
-            except apsw.Error as error:
+            except _FAULTS as error:
                 self._roll_back()
                 raise StorageUnavailableError(f"the checkpoint can't be written: {error}") from error
             self._commit()
@@ -466,7 +462,7 @@ class SqliteStore:
                 finally:
                     self._roll_back()
             files.sync_file(path)
-        except apsw.Error as error:
+        except _FAULTS as error:
             raise _translate(error, path) from error
         except OSError as error:
             raise StorageUnavailableError(f"{path.name} can't be written: {error.strerror}") from error
