@@ -180,11 +180,6 @@ class SqliteStore:
         row = self._one("SELECT size, root, note FROM checkpoint ORDER BY size DESC LIMIT 1")
         return SignedCheckpoint(*_typed(row, int, bytes, bytes)) if row else None
 
-    def checkpoints(self) -> list[SignedCheckpoint]:
-        """Return all signed checkpoints, oldest first."""
-        rows = self._all("SELECT size, root, note FROM checkpoint ORDER BY size")
-        return [SignedCheckpoint(*_typed(row, int, bytes, bytes)) for row in rows]
-
     def checkpoints_from(self, size: int) -> Iterator[SignedCheckpoint]:
         """Yield the signed checkpoints of at least ``size`` leaves, oldest first, in pages."""
         at = size - 1  # behind the last one, and never one more than that: a row may have the largest number that there is

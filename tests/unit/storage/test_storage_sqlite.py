@@ -247,7 +247,7 @@ def test_no_schema(store, path):
 def use_all(store: SqliteStore) -> None:
     """Read everything that a store holds."""
     store.head()
-    store.checkpoints()
+    list(store.checkpoints_from(0))
     store.checkpoint()
     store.runs()
     store.run_indexes(b"r" * 16)
