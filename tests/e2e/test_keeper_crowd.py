@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from apostille.storage.lock import StoreLock
 from tests.e2e.test_keeper_process import started
 
 pytest_plugins = ["tests.e2e.cli_kit"]
@@ -53,6 +54,18 @@ def test_keepers_that_start_at_once(home, number) -> None:
             process.stderr.close()
     assert owner.returncode == 0
     assert home.run("--json", "log", "fsck").clear().code == 0
+
+
+def test_a_keeper_that_takes_no_clients_is_said_to_be_that(home) -> None:
+    """Not only that it is another's store: a keeper that is full is no reason to stop it."""
+    lock = StoreLock(home.store / "keeper.lock")
+    try:
+        result = home.run("attest", "answer.txt", "--out", "a").clear()
+    finally:
+        lock.release()
+    assert result.code == 69
+    assert f"another keeper (process {os.getpid()}) owns this store" in result.talk
+    assert "it takes no client at the moment: " in result.talk
 
 
 def memory_of(pid: int) -> int:
