@@ -197,10 +197,6 @@ class Reader(Protocol):
         """Return the newest signed checkpoint."""
         ...
 
-    def checkpoints(self) -> list[SignedCheckpoint]:
-        """Return all signed checkpoints, oldest first."""
-        ...
-
     def checkpoints_from(self, size: int) -> Iterator[SignedCheckpoint]:
         """Yield the signed checkpoints of at least ``size`` leaves, oldest first, without holding all of them."""
         ...

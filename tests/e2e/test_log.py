@@ -55,7 +55,7 @@ def reader_of(home):
 def signed_sizes(home) -> list[int]:
     reader = reader_of(home)
     try:
-        return [signed.size for signed in reader.checkpoints()]
+        return [signed.size for signed in reader.checkpoints_from(0)]
     finally:
         reader.close()
 

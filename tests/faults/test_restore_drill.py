@@ -37,7 +37,7 @@ def lose(home) -> None:
 def signed(home, store: str = ".apostille") -> list[int]:
     reader = wiring.open_reader(wiring.store_folder(home.work / store))
     try:
-        return [checkpoint.size for checkpoint in reader.checkpoints()]
+        return [checkpoint.size for checkpoint in reader.checkpoints_from(0)]
     finally:
         reader.close()
 

@@ -20,6 +20,7 @@ from apostille.errors import MalformedError, RollbackError, UnavailableError, Un
 from apostille.ports import HeadMemory, Reader, Store, TileSink
 from apostille.services.attester import utc_ms
 from apostille.services.binding import bind
+from apostille.services.ownership import place_in
 from apostille.services.receipts import key_chain
 
 MAX_CLOCK_BEHIND_MS = 60_000
@@ -100,11 +101,14 @@ def _check_tail(store: Store, signed_size: int, log: note.VerifierKey) -> None:
 
 def _last_of(store: Store, run: str, before: int) -> tuple[int, str]:
     """Return the next seq of a run, and the digest of the statement that it must name, as leaves below ``before`` have it."""
-    known = [index for index in store.run_indexes(bytes.fromhex(run)) if index < before]
-    if not known:
+    span = store.run_span(bytes.fromhex(run), before)
+    if span is None:
         return 0, ZERO_HEX
-    entry, said = bind(store.record(known[-1]))
-    return said.predicate["seq"] + 1, entry.pae_digest.hex()
+    entry, said = bind(store.record(span[1]))
+    seq = place_in(said, bytes.fromhex(run))
+    if seq is None:
+        raise VerificationError(f"leaf {span[1]} is filed under a run that it is not in")
+    return seq + 1, entry.pae_digest.hex()
 
 
 def certificate_of(store: Reader, spki: bytes, before: int, log: note.VerifierKey) -> keychain.Certificate:

@@ -17,7 +17,7 @@ from apostille.errors import ApostilleError, ConflictError, NotFoundError, Rollb
 from apostille.ports import Clock, Reader
 from apostille.services.binding import bind
 from apostille.services.keeper import Keeper
-from apostille.services.ownership import is_close
+from apostille.services.ownership import is_close, place_in
 from apostille.services.sequencer import Ticket
 
 GRACE_SECONDS = 3.0
@@ -194,10 +194,10 @@ class Leases:
             entry, said = bind(self._reader.record(last))
         except ApostilleError as error:
             raise RollbackError(f"the store was altered or is damaged: leaf {last}: {error}") from error
-        if said.predicate.get("run") != run.hex() or "seq" not in said.predicate:
-            return None  # only a column of the store says so, and columns are not signed
-        seq = said.predicate["seq"] + 1
-        return Lease(run, sha256(opened.spki), first, seq, entry.pae_digest, is_closed=is_close(said))
+        seq = place_in(said, run)
+        if seq is None:
+            return None
+        return Lease(run, sha256(opened.spki), first, seq + 1, entry.pae_digest, is_closed=is_close(said))
 
 
 def _index(first: int | Ticket | None) -> int:

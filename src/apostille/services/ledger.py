@@ -143,16 +143,14 @@ class Ledger:
     def _check_columns(self, index: int, record: Record, entry: Entry, said: Statement) -> None:
         """Hold the columns that the store searches by, and nobody signs, against the statement; name each that was altered."""
         del index, entry
-        run, certified = said.predicate.get("run"), said.subjects["spki"] if said.type == predicates.KEY else None
-        runs = {bytes.fromhex(run) if run else None}
-        if said.type == predicates.GAP:
-            runs.add(None)  # it may name a run without being in its chain
+        fields, certified = said.predicate, said.subjects["spki"] if said.type == predicates.KEY else None
+        run = bytes.fromhex(fields["run"]) if "seq" in fields else None  # a gap names a run without being in its chain
         wrong = [
             f"column {column!r} was altered: the store files it under another {what}"
             for column, what, is_right in (
                 ("certifies", "key than the statement certifies", record.certifies == certified),
-                ("run", "run than the statement names", record.run in runs),
-                ("nonce", "receipt id than the statement's nonce", record.nonce.hex() == said.predicate["nonce"]),
+                ("run", "run than the statement names", record.run == run),
+                ("nonce", "receipt id than the statement's nonce", record.nonce.hex() == fields["nonce"]),
             )
             if not is_right
         ]
@@ -227,8 +225,12 @@ class Ledger:
         span = self._reader.run_span(bytes.fromhex(run), before) if before else None
         if span is None:
             return RunState(run)
-        first, last = (self._read_back(at)[1] if at < self._audit.start else bind(self._reader.record(at))[1] for at in span)
-        entry, _ = bind(self._reader.record(span[1]))
+        ends = [self._read_back(at) if at < self._audit.start else bind(self._reader.record(at)) for at in span]
+        places = [ownership.place_in(said, bytes.fromhex(run)) for _, said in ends]
+        if None in places:
+            wrong = span[places.index(None)]
+            raise DigestMismatchError(f"column 'run' of leaf {wrong} was altered: the store files it under run {run}")
+        (_, first), (entry, last) = ends
         outcome = last.predicate["outcome"] if last.type == predicates.RUN_CLOSE else ""
         count = last.predicate["seq"] + 1
         return RunState(run, first.predicate.get("isolation", ""), count, entry.pae_digest.hex(), outcome)
@@ -273,7 +275,10 @@ class Ledger:
         """
         for index in open_erasures:
             try:
-                self._erasures.append((index, self._read_back(index)[1]))
+                said = self._read_back(index)[1]
+                if said.type != predicates.ERASURE:
+                    raise PolicyError("the state of the last audit calls it an erasure, and it is none: that file was altered")
+                self._erasures.append((index, said))
             except ApostilleError as error:
                 self._findings.file(error, index)
         erased: dict[tuple[int, bytes], set[str]] = {}

@@ -38,6 +38,15 @@ def succeeds(opener: bytes, signer: bytes, parent: Callable[[bytes], bytes | Non
     return at == opener
 
 
+def place_in(said: Statement, run: bytes) -> int | None:
+    """Return a statement's place in a run; ``None`` where only a column of the store says that it has one: nobody signs columns.
+
+    A gap names a run without being in its chain.
+    """
+    fields = said.predicate
+    return int(fields["seq"]) if fields.get("run") == run.hex() and "seq" in fields else None
+
+
 def is_crash_close(said: Statement) -> bool:
     """Tell whether it is what a keeper may say in a run that is another's."""
     return said.type == predicates.RUN_CLOSE and said.predicate["outcome"] == "crash"

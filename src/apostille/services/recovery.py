@@ -17,6 +17,7 @@ from apostille.errors import ApostilleError, RollbackError
 from apostille.ports import PendingEntry, Reader, Vault
 from apostille.services.attester import Attester, Draft
 from apostille.services.binding import bind
+from apostille.services.ownership import place_in
 from apostille.services.sequencer import Ticket
 from apostille.services.vault import read_attributes
 
@@ -44,11 +45,10 @@ def _closing(reader: Reader, vault: Vault, keeper: Attester, run: bytes, first: 
         entry, said = bind(reader.record(last))
     except ApostilleError as error:
         raise RollbackError(f"the store was altered or is damaged: leaf {last}: {error}") from error
-    # Where only a column of the store says that this is the run's last statement, nothing is signed because of it. A gap names a
-    # run without being in its chain.
-    if said.predicate.get("run") != run.hex() or said.type == predicates.GAP:
-        return None
-    return crash_close(reader, vault, keeper, run, first, said.predicate["seq"] + 1, entry.pae_digest)
+    seq = place_in(said, run)
+    if seq is None:
+        return None  # where only a column of the store says that it is the run's last statement, nothing is signed because of it
+    return crash_close(reader, vault, keeper, run, first, seq + 1, entry.pae_digest)
 
 
 def crash_close(

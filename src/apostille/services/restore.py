@@ -55,7 +55,7 @@ class Recovered:
 def public_record(entry: bytes, statement: bytes) -> Record:
     """Make the record of a leaf of which only the public part is known: entry and statement, no opening."""
     said = parse_statement(statement)
-    run = bytes.fromhex(said.predicate["run"]) if "run" in said.predicate else None
+    run = bytes.fromhex(said.predicate["run"]) if "seq" in said.predicate else None
     certifies = said.subjects["spki"] if said.type == KEY else None
     digest = parse_entry(entry).pae_digest
     return Record(entry, leaf_hash(entry), statement, digest, run or bytes(ID_BYTES), None, (), run, certifies)

@@ -30,13 +30,9 @@ class MemoryStore:
         """Return the newest signed checkpoint."""
         return self._checkpoints[max(self._checkpoints)] if self._checkpoints else None
 
-    def checkpoints(self) -> list[SignedCheckpoint]:
-        """Return all signed checkpoints, oldest first."""
-        return [self._checkpoints[size] for size in sorted(self._checkpoints)]
-
     def checkpoints_from(self, size: int) -> Iterator[SignedCheckpoint]:
         """Yield the signed checkpoints of at least ``size`` leaves."""
-        yield from (signed for signed in self.checkpoints() if signed.size >= size)
+        yield from (self._checkpoints[at] for at in sorted(self._checkpoints) if at >= size)
 
     def faults(self) -> list[str]:
         """Return nothing: there are no files."""

@@ -27,6 +27,8 @@ _STRAYS = {
         "SELECT min(idx) FROM old_receipt WHERE idx NOT IN (SELECT idx FROM leaf)"
     ),
     "a leaf stands before the first one:": "SELECT min(idx) FROM leaf WHERE idx < 0",
+    "a checkpoint is stored of a size that no tree has:": "SELECT min(size) FROM checkpoint WHERE size < 0",
+    "a head is stored beside the head:": "SELECT min(one) FROM head WHERE one IS NOT 1",
 }
 
 
@@ -46,18 +48,20 @@ def find_version(db: apsw.Connection) -> int:
     """
     db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     db.execute("PRAGMA trusted_schema = OFF")
+    meta = next(row for row in _expected(SCHEMA) if row[1] == "meta")
     try:
         rows = db.execute(_ROWS).fetchall()
+        said = str(db.execute(_META).get) if meta in rows else ""
     except UnicodeDecodeError as error:
         raise MalformedError("the file has not the tables of a store: their text is not UTF-8", spec=_SPEC) from error
     version = next((number for number in range(SCHEMA, 0, -1) if rows == _expected(number)), None)
-    meta = next(row for row in _expected(SCHEMA) if row[1] == "meta")
-    said = str(db.execute(_META).get) if meta in rows else ""
     is_newer = said.isascii() and said.isdigit() and int(said[:9]) > SCHEMA
     if version is None and not is_newer:
         raise MalformedError("the file has not the tables of a store, or more than these", spec=_SPEC)
     if version is None or said != str(version):
-        raise UnsupportedVersionError(f"the store has schema {said}, this apostille knows {SCHEMA}", version=said, spec=_SPEC)
+        hint = "use the newer apostille that has upgraded it" if is_newer else f"and its tables are those of schema {version}"
+        why = f"the store has schema {said[:32]}, this apostille knows {SCHEMA}: {hint}"
+        raise UnsupportedVersionError(why, version=said, spec=_SPEC)
     return version
 
 
@@ -116,9 +120,10 @@ def faults(db: apsw.Connection) -> list[str]:
         index = db.execute(sql).get
         if index is not None:
             found.append(f"{text} {index}")
-    size = db.execute("SELECT max(size) FROM head").get
+    said = db.execute("SELECT max(size) FROM head").get
+    size = said if isinstance(said, int) and said > 0 else 0  # what the head row says besides is judged where it is read
     level, width = 1, TILE_WIDTH
-    while isinstance(size, int):
+    while True:
         stored = db.execute("SELECT count(*) FROM subtree WHERE level = ?", (level,)).get
         if stored != size // width:
             found.append(f"{stored} hashes of level {level} are stored, a tree of {size} leaves has {size // width}")

@@ -1,8 +1,7 @@
 """The embedded store: one SQLite file in WAL mode with ``synchronous=FULL``, owned by one keeper.
 
 The commit is one transaction that ends in a compare-and-swap on the head row, so two writers can never both build on one head.
-Readers open the file read-only beside the keeper. SQLite comes with ``apsw``: releases before 3.51.3 can corrupt a WAL under
-concurrent connections, so an older one is refused (the pin is 3.54).
+Readers open the file read-only beside the keeper.
 
 What happens if we crash: before the commit record is in the WAL nothing has happened; after it everything has. SQLite itself
 syncs the WAL before ``COMMIT`` returns; bytes are released only after that.
@@ -23,8 +22,6 @@ import apsw
 from apostille.core import predicates
 from apostille.core.tree import EMPTY, Growth, Head, pack_edge, unpack_edge
 from apostille.errors import (
-    ApostilleError,
-    ConfigurationError,
     ConflictError,
     MalformedError,
     NotFoundError,
@@ -35,8 +32,8 @@ from apostille.errors import (
 )
 from apostille.ports import ERASURE_MARK, Record, SealedOpening, SignedCheckpoint
 from apostille.storage import files, openings, schema
+from apostille.storage.connection import FAULTS, check_library, open_file, prepare, translate
 
-MINIMUM_SQLITE = (3, 54)
 _SPEC = "store"
 _PAGE = 512
 _FEW = 16
@@ -45,25 +42,6 @@ _COPY_PAGES = 1024
 _SECURE = "secure_delete"
 _LEAF = "entry, leaf_hash, statement, nonce, unit, wrapped_key, run, certifies"
 _KINDS = (*[bytes] * 5, *[bytes | None] * 3)
-
-
-def check_library() -> None:
-    """Refuse an SQLite that is too old.
-
-    Raises:
-        ConfigurationError: Before 3.54.
-    """
-    version = tuple(int(part) for part in apsw.sqlite_lib_version().split(".")[:2])
-    if version < MINIMUM_SQLITE:
-        raise ConfigurationError(f"SQLite {apsw.sqlite_lib_version()} is too old; 3.54 or later is needed (package apsw)")
-
-
-def _translate(error: apsw.Error, path: Path) -> ApostilleError:
-    if isinstance(error, (apsw.NotADBError, apsw.CorruptError, apsw.FormatError)):
-        return MalformedError(f"{path.name} is damaged or no database of ours: {error}", spec=_SPEC)
-    if isinstance(error, apsw.SQLError):
-        return MalformedError(f"{path.name} has not the tables of a store: {error}", spec=_SPEC)
-    return StorageUnavailableError(f"{path.name}: {error}")
 
 
 def _typed(row: Sequence[Any], *kinds: Any) -> Sequence[Any]:
@@ -105,12 +83,12 @@ class SqliteStore:
         if path.stat().st_size == 0:
             raise MalformedError(f"{path.name} is empty", spec=_SPEC)
         try:
-            self._db, version = _open(path, read_only=read_only)
+            self._db, version = open_file(path, read_only=read_only)
             if is_snapshot:
                 self._db.execute("BEGIN")
                 self._db.execute("SELECT size FROM head").fetchall()  # the first read fixes the moment
-        except apsw.Error as error:
-            raise _translate(error, path) from error
+        except FAULTS as error:
+            raise translate(error, path) from error
         if version == schema.SCHEMA:
             return
         if read_only:
@@ -123,11 +101,9 @@ class SqliteStore:
             )
         try:
             schema.upgrade(self._db)
-        except (apsw.Error, UnicodeDecodeError) as error:
+        except FAULTS as error:
             self._db.close()
-            if isinstance(error, UnicodeDecodeError):
-                raise MalformedError(f"{path.name} holds text that is not UTF-8", spec=_SPEC) from error
-            raise _translate(error, path) from error
+            raise translate(error, path) from error
 
     @classmethod
     def create(cls, path: Path) -> SqliteStore:
@@ -142,24 +118,22 @@ class SqliteStore:
             raise ConflictError(f"there is a store at {path} already")
         try:
             db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
-            _prepare(db)
+            prepare(db)
             with db:
                 schema.take_steps(db, 0)
                 db.execute("INSERT INTO head VALUES (1, 0, ?, ?)", (EMPTY.root_hash, b""))
                 db.execute("INSERT INTO meta VALUES (?, 'on')", (_SECURE,))
             db.close()
         except apsw.Error as error:
-            raise _translate(error, path) from error
+            raise translate(error, path) from error
         return cls(path)
 
     def _all(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
         try:
             with self._lock:
                 return self._db.execute(sql, tuple(args)).fetchall()
-        except apsw.Error as error:
-            raise _translate(error, self._path) from error
-        except UnicodeDecodeError as error:
-            raise MalformedError(f"{self._path.name} holds text that is not UTF-8", spec=_SPEC) from error
+        except FAULTS as error:
+            raise translate(error, self._path) from error
 
     def _one(self, sql: str, args: Sequence[Any] = ()) -> Any:
         rows = self._all(sql, args)
@@ -180,18 +154,13 @@ class SqliteStore:
         row = self._one("SELECT size, root, note FROM checkpoint ORDER BY size DESC LIMIT 1")
         return SignedCheckpoint(*_typed(row, int, bytes, bytes)) if row else None
 
-    def checkpoints(self) -> list[SignedCheckpoint]:
-        """Return all signed checkpoints, oldest first."""
-        rows = self._all("SELECT size, root, note FROM checkpoint ORDER BY size")
-        return [SignedCheckpoint(*_typed(row, int, bytes, bytes)) for row in rows]
-
     def checkpoints_from(self, size: int) -> Iterator[SignedCheckpoint]:
         """Yield the signed checkpoints of at least ``size`` leaves, oldest first, in pages."""
-        at = size
-        while rows := self._all(f"SELECT size, root, note FROM checkpoint WHERE size >= ? ORDER BY size LIMIT {_PAGE}", (at,)):  # noqa: S608
+        at = size - 1  # behind the last one, and never one more than that: a row may have the largest number that there is
+        while rows := self._all(f"SELECT size, root, note FROM checkpoint WHERE size > ? ORDER BY size LIMIT {_PAGE}", (at,)):  # noqa: S608
             for row in rows:
                 yield SignedCheckpoint(*_typed(row, int, bytes, bytes))
-            at = rows[-1][0] + 1
+            at = rows[-1][0]
 
     def faults(self) -> list[str]:
         """Return what SQLite finds wrong with the file, and rows that belong to no leaf, all of one moment."""
@@ -205,8 +174,8 @@ class SqliteStore:
                 finally:
                     if is_mine:
                         self._roll_back()
-        except apsw.Error as error:
-            raise _translate(error, self._path) from error
+        except FAULTS as error:
+            raise translate(error, self._path) from error
 
     def count(self) -> int:
         """Return how many leaves are there, whatever the head says."""
@@ -221,18 +190,14 @@ class SqliteStore:
 
     def records(self, start: int = 0) -> Iterator[tuple[int, Record]]:
         """Yield leaves in order of their index: leaves in pages, openings (which may be large) of a few leaves at a time."""
-        at = start
-        while True:
-            rows = self._all(f"SELECT idx, {_LEAF} FROM leaf WHERE idx >= ? ORDER BY idx LIMIT {_PAGE}", (at,))  # noqa: S608
-            if not rows:
-                return
+        at = start - 1
+        while rows := self._all(f"SELECT idx, {_LEAF} FROM leaf WHERE idx > ? ORDER BY idx LIMIT {_PAGE}", (at,)):  # noqa: S608
             for place in range(0, len(rows), _FEW):
                 few = rows[place : place + _FEW]
                 sealed = self._openings(few[0][0], few[-1][0])
                 for row in few:
                     (at,) = _typed(row[:1], int)
                     yield at, _record(row[1:], sealed.get(at))
-            at += 1
 
     def _openings(self, first: int, last: int) -> dict[int, Any]:
         return dict(self._all("SELECT idx, sealed FROM opening WHERE idx BETWEEN ? AND ?", (first, last)))
@@ -344,11 +309,11 @@ class SqliteStore:
             try:
                 for index, names in wanted.items():
                     self._destroy(index, names)
-            except (apsw.Error, MalformedError) as error:
+            except (*FAULTS, MalformedError) as error:
                 self._roll_back()
-                if isinstance(error, MalformedError):
-                    raise
-                raise StorageUnavailableError(f"the store can't be written, nothing was destroyed: {error}") from error
+                if isinstance(error, apsw.Error):
+                    raise StorageUnavailableError(f"the store can't be written, nothing was destroyed: {error}") from error
+                raise error if isinstance(error, MalformedError) else translate(error, self._path) from error
             self._commit()
             self._empty_wal()
 
@@ -430,7 +395,7 @@ class SqliteStore:
                 if not row:
                     values = (checkpoint.size, checkpoint.root_hash, checkpoint.note)
                     self._db.execute("INSERT INTO checkpoint VALUES (?,?,?)", values)
-            except apsw.Error as error:
+            except FAULTS as error:
                 self._roll_back()
                 raise StorageUnavailableError(f"the checkpoint can't be written: {error}") from error
             self._commit()
@@ -466,8 +431,8 @@ class SqliteStore:
                 finally:
                     self._roll_back()
             files.sync_file(path)
-        except apsw.Error as error:
-            raise _translate(error, path) from error
+        except FAULTS as error:
+            raise translate(error, path) from error
         except OSError as error:
             raise StorageUnavailableError(f"{path.name} can't be written: {error.strerror}") from error
 
@@ -481,35 +446,4 @@ class SqliteStore:
             with self._lock:
                 self._db.close()
         except apsw.Error as error:
-            raise _translate(error, self._path) from error
-
-
-def _open(path: Path, *, read_only: bool) -> tuple[apsw.Connection, int]:
-    """Open the file and find its schema number."""
-    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
-    db = apsw.Connection(str(path), flags=flags, statementcachesize=4 * _ROWS)  # an insert for each number of rows
-    try:
-        db.set_busy_timeout(5000)
-        version = schema.find_version(db)
-        if not read_only:
-            _prepare(db)
-    except apsw.CantOpenError:
-        db.close()
-        # A copy on read-only media: WAL mode wants to make a file beside it. Nobody can write there, so none is needed.
-        if not read_only or path.with_name(path.name + "-wal").exists():
-            raise
-        db = apsw.Connection(path.absolute().as_uri() + "?immutable=1", flags=flags | apsw.SQLITE_OPEN_URI)
-        return db, schema.find_version(db)
-    except (apsw.Error, ApostilleError):
-        db.close()
-        raise
-    return db, version
-
-
-def _prepare(db: apsw.Connection) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("PRAGMA foreign_keys = ON")
-    # From the first row on: what the tree moves from page to page would else lie about after an erasure.
-    db.execute("PRAGMA secure_delete = ON")
-    db.execute("PRAGMA wal_autocheckpoint = 4000")
+            raise translate(error, self._path) from error

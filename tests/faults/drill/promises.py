@@ -118,7 +118,7 @@ class Watched(Place):
         """Every head that was ever seen must be one of this log."""
         reader = wiring.open_reader(self.folder)
         try:
-            for signed in reader.checkpoints():
+            for signed in reader.checkpoints_from(0):
                 self.note_head(signed.note)
             size = reader.head().size
             for seen, root in self.heads.items():

@@ -78,7 +78,7 @@ class Bench:
         roots: dict[int, bytes] = {}
         for size, root in self.signer.signed:
             assert roots.setdefault(size, root) == root
-        for kept in self.store.checkpoints():
+        for kept in self.store.checkpoints_from(0):
             assert roots.get(kept.size, kept.root_hash) == kept.root_hash
             assert kept.root_hash == root_at(kept.size, self.store.hashes)
 
@@ -105,7 +105,7 @@ def test_what_is_published(size):
     bench = Bench(size)
     signed = bench.publisher.publish_now()
     assert (signed.size, signed.root_hash) == (size, bench.head.root_hash)
-    assert bench.store.checkpoints() == [signed]
+    assert list(bench.store.checkpoints_from(0)) == [signed]
     assert bench.heads.heads == {bench.signer.origin: Checkpoint(bench.signer.origin, size, signed.root_hash)}
     first, second = (note.format_vkey(key) for key in bench.signer.vkeys)
     strict = parse_policy(f"log {first}\nwitness pq {second}\nquorum pq\n".encode())
@@ -148,7 +148,7 @@ def test_growing_step_by_step_over_the_border():
         bench.publisher.publish_now()
         bench.grow(1)
     bench.publisher.publish_now()
-    assert [c.size for c in bench.store.checkpoints()] == [253, 254, 255, 256, 257, 258, 259]
+    assert [c.size for c in bench.store.checkpoints_from(0)] == [253, 254, 255, 256, 257, 258, 259]
     bench.checked()
     bench.tiles_are_complete()
     assert "tile/0/000" in bench.sink.files
@@ -257,7 +257,7 @@ def test_a_head_that_can_not_be_remembered_is_not_shown():
             bench.publisher.publish_now()
     assert bench.publisher.newest is None
     assert bench.sink.files == {}
-    assert len(bench.store.checkpoints()) == 1
+    assert len(list(bench.store.checkpoints_from(0))) == 1
     bench.heads.fails = False
     bench.publisher.publish_now()
     bench.checked()
@@ -450,5 +450,5 @@ def test_a_copy_that_was_signed_elsewhere_is_noticed(more):
     with pytest.raises(RollbackError, match="size 5 is not the one that was remembered"):
         bench.publisher.publish_now()
     assert [size for size, _ in bench.signer.signed] == [3, 5], "a second history was signed"
-    assert [c.size for c in mine.checkpoints()] == [3]
+    assert [c.size for c in mine.checkpoints_from(0)] == [3]
     assert bench.sink.size == 5

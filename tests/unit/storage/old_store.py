@@ -45,7 +45,7 @@ def write_schema_1(source: Path, target: Path) -> dict[int, bytes]:
         db.execute("INSERT INTO head VALUES (1,?,?,?)", (head.size, head.root_hash, pack_edge(head.edge)))
         for number in range(head.size // 256):
             db.execute("INSERT INTO subtree VALUES (1,?,?)", (number, old.hashes(1, number, 1)[0]))
-        for signed in old.checkpoints():
+        for signed in old.checkpoints_from(0):
             db.execute("INSERT INTO checkpoint VALUES (?,?,?)", (signed.size, signed.root_hash, signed.note))
     db.close()
     old.close()

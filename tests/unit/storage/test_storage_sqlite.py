@@ -23,7 +23,7 @@ from apostille.errors import (
     VerificationError,
 )
 from apostille.ports import Record, SealedOpening, SignedCheckpoint
-from apostille.storage import sqlite as module
+from apostille.storage import connection
 from apostille.storage.sqlite import SqliteStore
 
 
@@ -78,7 +78,7 @@ def test_each_commit_is_synced(store, path, tmp_path):
 
 def test_the_library_is_checked(monkeypatch, path, store):
     assert tuple(map(int, apsw.sqlite_lib_version().split(".")[:2])) >= (3, 54)
-    monkeypatch.setattr(module, "MINIMUM_SQLITE", (99, 0))
+    monkeypatch.setattr(connection, "MINIMUM_SQLITE", (99, 0))
     for use in (lambda: SqliteStore(path), lambda: SqliteStore.create(path.with_name("new"))):
         with pytest.raises(ConfigurationError, match="too old"):
             use()
@@ -247,7 +247,7 @@ def test_no_schema(store, path):
 def use_all(store: SqliteStore) -> None:
     """Read everything that a store holds."""
     store.head()
-    store.checkpoints()
+    list(store.checkpoints_from(0))
     store.checkpoint()
     store.runs()
     store.run_indexes(b"r" * 16)

@@ -93,12 +93,12 @@ def open_log(folder: wiring.StoreFolder, *, holder: str, held_by: str) -> AnyKee
     while True:
         try:
             return wiring.connect_keeper(folder, holder=holder, held_by=held_by)
-        except UnavailableError:
-            pass
+        except UnavailableError as error:
+            refused = error
         try:
             return become_keeper(folder)
-        except StorageUnavailableError:
+        except StorageUnavailableError as error:
             # Somebody else has just become the keeper, or is about to let the store go.
             if time.monotonic() > deadline:
-                raise
+                raise StorageUnavailableError(f"{error} (it takes no client at the moment: {refused})") from error
             time.sleep(_PAUSE_SECONDS)

@@ -32,7 +32,7 @@ class Limits:
     """What one keeper takes on.
 
     Attributes:
-        connections: At once; and of one user.
+        connections: At once. One user has at most as many as are left free.
         unproven_seconds: How long a peer may take to show a key.
         frame_seconds: How long the rest of a frame may take once it has begun.
         entries, bytes, answers: Statements, bytes and answers that one connection may have under way.
@@ -41,7 +41,6 @@ class Limits:
     """
 
     connections: int = 128
-    connections_per_uid: int = 64
     unproven_seconds: float = 5.0
     frame_seconds: float = 30.0
     entries: int = 8192

@@ -136,9 +136,10 @@ class KeeperServer:
                 continue
             _, uid, _ = _UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
             with self._lock:
+                # A user has no more than are left free: half of all alone, a third each of two, and there is always one more
+                # for a user who has none. A bound of its own for each would leave nothing to the third.
                 of_uid = sum(1 for other in self._connections if other.session.uid == uid)
-                is_full = len(self._connections) >= self.limits.connections or of_uid >= self.limits.connections_per_uid
-                if is_full or self._is_closing:
+                if of_uid >= self.limits.connections - len(self._connections) or self._is_closing:
                     peer.close()
                     continue
                 own = os.geteuid()

@@ -67,7 +67,7 @@ def read(folder):
         assert all(leaf_hash(row.entry) == row.leaf_hash for row in rows.values())
         assert root_at(head.size, reader.hashes) == head.root_hash
         assert len(reader.hashes(1, 0, head.size // 256)) == head.size // 256
-        return rows, head, reader.checkpoints()
+        return rows, head, list(reader.checkpoints_from(0))
     finally:
         reader.close()
 

@@ -63,7 +63,7 @@ class Site:
         """Size of the first signed head above the output that is attacked; it depends on the pace of the machine."""
         reader = wiring.open_reader(self.folder)
         try:
-            return min(signed.size for signed in reader.checkpoints() if signed.size > OUTPUT)
+            return min(signed.size for signed in reader.checkpoints_from(0) if signed.size > OUTPUT)
         finally:
             reader.close()
 
@@ -99,7 +99,7 @@ class Site:
         except ApostilleError:
             return found
         try:
-            return found + [signed.note for signed in reader.checkpoints()]
+            return found + [signed.note for signed in reader.checkpoints_from(0)]
         finally:
             reader.close()
 
