@@ -48,7 +48,7 @@ MODULES = {
     "core/entry": ("tests/unit/core/test_core_entry.py",),
     "core/strict": ("tests/unit/core/test_core_strict.py",),
     "core/statement": ("tests/unit/core/test_core_statement.py",),
-    "core/predicates": ("tests/unit/core/test_core_predicates.py",),
+    "core/predicates": ("tests/unit/core/test_core_predicates.py", "tests/unit/core/test_core_together.py"),
 }
 _SWAPS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,

@@ -310,6 +310,15 @@ def test_leaves_refused(name):
         check_subjects(predicates.ERASURE, ["attributes", name])
 
 
+def test_limits_of_what_one_erasure_names():
+    """4,096 openings of a leaf, of names of 255 characters; not one more."""
+    most = [f"{number:0255}" for number in range(4096)]
+    FIELDS["erases"]([{"index": 0, "openings": most}])
+    for openings in ([*most, "x"], ["x" * 256]):
+        with pytest.raises(MalformedError):
+            FIELDS["erases"]([{"index": 0, "openings": openings}])
+
+
 def test_messages_quote_little():
     for attempt in (
         lambda: check_fields(predicates.OUTPUT, {**TYPES[predicates.OUTPUT][0], "outcome": "x y" * 10_000}),
