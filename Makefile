@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo install test check lint bench bench-peers drill faults fuzz hammer mutants requirements clean help
+.PHONY: demo install test check lint bench bench-peers drill faults fuzz hammer mutants harm requirements clean help
 
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST) | head -3
@@ -45,6 +45,11 @@ lint: $(VENV)/.test
 drill: $(VENV)/.test
 	$(BIN)/python -m tests.faults.drill --kills $(or $(N),200) $(DRILL)
 
+# Slow: all the texts that tools/harm-setup.sh has fetched, shaped before and after cleaning; every difference is printed.
+harm:
+	sh tools/harm-setup.sh
+	PYTHONPATH=src $(or $(APOSTILLE_BUILD),.build)/harm/venv/bin/python -m tests.harm.sweep $(or $(APOSTILLE_BUILD),.build)/harm $(CORPUS)
+
 # Slow: every fault that tests/faults knows, at every write; make test tries a sample of each kind.
 faults: $(VENV)/.test
 	APOSTILLE_FAULTS=all $(PYTEST) tests/faults --timeout 7200
@@ -80,10 +85,12 @@ mutants: $(VENV)/.test
 
 # Locks without index addresses; run after changing requirements/*.in.
 requirements:
-	for name in base build test fuzz; do \
+	for name in base build test fuzz harm; do \
 	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
 	    requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
+	uv pip compile --universal --no-deps --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
+	  requirements/encoders.in -o requirements/encoders.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
 	  bench/requirements-peers.in -o bench/requirements-peers.txt
 

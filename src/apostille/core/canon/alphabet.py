@@ -48,6 +48,33 @@ LINE_BREAK_HINTS = frozenset({0x200B, 0x2060, BOM})
 # Not ignorable by property, but they draw nothing in a text: annotation marks, the object character, a rest without ink.
 INKLESS = frozenset({*range(0xFFF9, 0xFFFD), 0x1D159})
 
+# Vowels that are letters, with the signs that stand on a dotted circle beside them where no joiner comes between. Measured by
+# shaping; ordinary Marathi and Gujarati has a few.
+SIGNS_OF_VOWELS = {
+    int(row[:4], 16): frozenset(int(sign, 16) for sign in row[5:].split(" "))
+    for row in (
+        "0905 093A 093B 093E 0945 0946 0949 094A 094B 094C 094F 0956 0957",
+        "0906 093A 0945 0946 0947 0948",
+        "0909 0941",
+        "090F 0945 0946 0947",
+        "0985 09BE",
+        "098B 09C3",
+        "0A05 0A3E 0A48 0A4C",
+        "0A85 0ABE 0AC5 0AC7 0AC8 0AC9 0ACB 0ACC",
+        "0B05 0B3E",
+        "0B0F 0B57",
+        "0B13 0B57",
+        "0C89 0CBE",
+        "0C8B 0CBE",
+        "0D85 0DCF 0DD0 0DD1",
+        "0D8B 0DDF",
+        "0D8D 0DD8",
+        "0D8F 0DDF",
+        "0D91 0DD9 0DDA 0DDC 0DDD 0DDE",
+        "0D94 0DDF",
+    )
+}
+
 # What a neighbour decides about (UnitPass).
 CONTEXTUAL = JOINERS | SELECTORS | DUPLOYAN_CONTROLS | HIEROGLYPH_CONTROLS | {CGJ, MVS}
 # What goes wherever it stands.

@@ -35,6 +35,7 @@ from apostille.core.canon.bidi_window import (
     closer_of,
     drop_every,
     judge,
+    opening_mark,
     strong,
 )
 from apostille.core.canon.uax9 import MAX_DEPTH
@@ -304,10 +305,13 @@ class BidiPass:
         if window is None:
             return
         around = Surroundings(self._context(), self._first, window.opens, window.is_full, window.is_bounded or is_end)
-        verdict = judge([item if isinstance(item, str) else item.text for item in window.items], window.groups, around)
+        texts = [item if isinstance(item, str) else item.text for item in window.items]
+        verdict = judge(texts, window.groups, around)
         if self._is_last and (verdict.drops or verdict.respelt):
             # Still not stable: in no ordinary text.
             verdict = drop_every(window.groups)
+        if window.opens:
+            self._first = opening_mark(texts, verdict) or self._first
         for index, item in enumerate(window.items):
             if isinstance(item, str):
                 self._go_by(item)

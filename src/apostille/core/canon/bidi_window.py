@@ -115,11 +115,25 @@ def judge(items: Sequence[str], groups: Sequence[Group], around: Surroundings) -
     return Verdict(window.drops, window.respelt)
 
 
+def opening_mark(items: Sequence[str], verdict: Verdict) -> str:
+    """Give the direction of the mark that stays before the first letter of a paragraph: the paragraph's own, or nothing."""
+    for index, item in enumerate(items):
+        if any(map(strong, item)):
+            return ""
+        if index not in verdict.drops and len(item) == 1 and ord(item) in MARKS:
+            return MARKS[ord(item)]
+    return ""
+
+
 def drop_every(groups: Sequence[Group]) -> Verdict:
     """Drop all controls of a window that does not become stable (UNSTABLE_RUN)."""
     for group in groups:
         group.stays = False
     return Verdict({item: "UNSTABLE_RUN" for group in groups for item in group.items}, {})
+
+
+# Beside letters that run from right to left these run the other way.
+_TURNING = frozenset({"L", "EN", "AN"})
 
 
 def _is_control(item: str) -> bool:
@@ -133,8 +147,12 @@ class _Judgement:
         self.drops: dict[int, str] = {}
         self.respelt: dict[int, int] = {}
         self._items = items
-        self._around = around
         self._context = tuple(map(ord, around.context))
+        # Letters of one direction come in logical order, whatever stands between them.
+        self._is_plain = not any(
+            bidi_class(ord(char)) in _TURNING for item in (around.context, *items) if not _is_control(item) for char in item
+        )
+        self._first = around.first
         self.left = sorted(groups, key=lambda group: group.items[0])
         self._fixed = [group for group in groups if group.is_open]
         if around.opens:
@@ -196,7 +214,7 @@ class _Judgement:
 
     def _decide_leading(self) -> None:
         """Decide about the marks before the first letter of a paragraph, up to the first one that stays."""
-        first = self._around.first
+        first = self._first
         has_rtl = any(strong(char) == "R" for item in self._items for char in item)
         letter = next((index for index, item in enumerate(self._items) if any(map(strong, item))), len(self._items))
         for group in list(self.left):
@@ -204,6 +222,7 @@ class _Judgement:
             if direction is not None and group.items[0] < letter:
                 if has_rtl and first not in ("", direction):
                     self._fixed.append(group)
+                    self._first = direction
                     return
                 self.drop([group])
 
@@ -222,5 +241,5 @@ class _Judgement:
     def _orders(self, without: Container[int]) -> list[tuple[tuple[int, bool], ...]]:
         """The order under base direction left-to-right and under that of the paragraph."""
         points = self._points(without)
-        bases: tuple[int | None, ...] = {"": (0, None), "L": (0,), "R": (0, 1)}[self._around.first]
-        return [visual_order(points, base) for base in bases]
+        bases: tuple[int | None, ...] = {"": (0, None), "L": (0,), "R": (0, 1)}[self._first]
+        return [visual_order(points, base, is_plain=self._is_plain) for base in bases]

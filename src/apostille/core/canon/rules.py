@@ -33,6 +33,8 @@ _JOINS_BACK = frozenset("DRC")
 # Hieroglyphs: a format control beside one may stand beside one other control (a segment that begins behind a joiner).
 _MAX_CONTROLS = 2
 _SPELL = "JOINER_SPELL"
+_SHOWS_IN_STACK = frozenset({0x0C4D, 0x0CCD})  # Telugu, Kannada
+_ODIA_VIRAMA, _ODIA_RA = 0x0B4D, 0x0B30
 # What may stand between joined emoji without being a part of them.
 _BETWEEN_EMOJI = _INVISIBLE - {a.ZWJ, _EMOJI_SELECTOR}
 
@@ -54,19 +56,20 @@ class Change:
     code: str = ""
 
 
-def judge(unit: Sequence[int], before: int, following: int) -> Change | None:
+def judge(unit: Sequence[int], before: int, following: int, stacked: int = NOTHING) -> Change | None:
     """Say what has to change in a unit, or nothing.
 
     Args:
         unit: Code points in composed form.
         before: The last character of the output before it that takes part in joining, or ``NOTHING``.
         following: The next character behind it, or ``NOTHING`` at the end of the text.
+        stacked: The consonant before it if a virama joins it to this unit, or ``NOTHING``.
     """
     after = _visible_after(unit, following)
     drops = _context_faults(unit, after)
     if drops:
         return Change(drops)
-    change = _joiner_change(unit, after, following)
+    change = _joiner_change(unit, after, following, stacked)
     if change is not None:
         return change
     drops = _mongolian_faults(unit, before, following)
@@ -162,7 +165,7 @@ def _is_mongolian(point: int) -> bool:
 # Joiners.
 
 
-def _joiner_change(unit: Sequence[int], after: Sequence[int], following: int) -> Change | None:
+def _joiner_change(unit: Sequence[int], after: Sequence[int], following: int, stacked: int) -> Change | None:
     if not any(point in a.JOINERS for point in unit):
         return None
     emoji = _emoji_change(unit)
@@ -175,7 +178,7 @@ def _joiner_change(unit: Sequence[int], after: Sequence[int], following: int) ->
             if any(_is_joiner_slot(out)):
                 drops[index] = "JOINER_RUN"
                 continue
-            change = _one_joiner(unit, index, out, (after[index], following))
+            change = _one_joiner(unit, index, out, (after[index], following), stacked)
             if isinstance(change, Change):
                 return Change(drops) if drops else change
             if change:
@@ -195,7 +198,7 @@ def _is_joiner_slot(out: Sequence[int]) -> list[bool]:
     return found
 
 
-def _one_joiner(unit: Sequence[int], index: int, out: Sequence[int], behind: tuple[int, int]) -> str | Change:
+def _one_joiner(unit: Sequence[int], index: int, out: Sequence[int], behind: tuple[int, int], stacked: int) -> str | Change:
     """Judge one joiner that is in no emoji: a code to drop it, a change of its spelling, or nothing to keep it.
 
     Args:
@@ -203,6 +206,7 @@ def _one_joiner(unit: Sequence[int], index: int, out: Sequence[int], behind: tup
         index: Of the joiner.
         out: What stays before it.
         behind: The next visible character, and the one behind the unit.
+        stacked: As in ``judge``.
     """
     after, following = behind
     point = unit[index]
@@ -217,7 +221,12 @@ def _one_joiner(unit: Sequence[int], index: int, out: Sequence[int], behind: tup
             and tuple(unit[index - 2 : index]) == tuple(visible[-2:])
         ):
             return Change(dict.fromkeys(range(index - 2, index + 1), _SPELL), index - 2, CHILLUS[visible[-2]], _SPELL)
+        if point == a.ZWJ and before in p.VIRAMAS and _shows_in_stack(stacked, before, after):
+            return ""
         return _at_virama(unit, index, visible, following, code)
+    if after in a.SIGNS_OF_VOWELS.get(before, ()):
+        # Without a joiner the sign stands on a dotted circle.
+        return "" if point == a.ZWJ else Change({index: _SPELL}, index, a.ZWJ, _SPELL)
     left, letter = _joining_before(out), _letter_after(unit, index, following)
     right = "U" if letter == NOTHING else p.joining(letter)
     if point == a.ZWNJ:
@@ -257,10 +266,28 @@ def _shares_script(out: Sequence[int], letter: int) -> bool:
 
 
 def _is_chillu(visible: Sequence[int], after: int) -> bool:
-    """An old chillu: letter, virama, joiner, with no virama before the letter and no mark behind the joiner."""
+    """An old chillu: letter, virama, joiner, with no virama before the letter and no mark behind the joiner.
+
+    Before U+0D31 that of U+0D28 is none: some fonts stack the two letters, and draw the atomic letter beside the other one.
+    """
     return (
-        len(visible) >= 2 and visible[-2] in CHILLUS and (len(visible) < 3 or visible[-3] not in p.VIRAMAS) and after not in MARKS
+        len(visible) >= 2
+        and visible[-2] in CHILLUS
+        and (len(visible) < 3 or visible[-3] not in p.VIRAMAS)
+        and after not in MARKS
+        and (visible[-2], after) != (0x0D28, 0x0D31)
     )
+
+
+def _shows_in_stack(stacked: int, virama: int, after: int) -> bool:
+    """Tell that U+200D behind the virama of two stacked consonants is seen where it is not behind that of one.
+
+    Measured by shaping; the joiner table knows consonants that nothing is stacked on.
+    """
+    if stacked == NOTHING:
+        return False
+    is_final = after == NOTHING or not p.is_letter(after)
+    return virama in _SHOWS_IN_STACK or (virama == _ODIA_VIRAMA and stacked == _ODIA_RA and is_final)
 
 
 def _at_virama(unit: Sequence[int], index: int, visible: Sequence[int], following: int, code: str) -> str | Change:

@@ -24,31 +24,36 @@ _EMBEDDINGS = frozenset({"LRE", "RLE", "LRO", "RLO"})
 _NEUTRAL = frozenset({"B", "S", "WS", "ON", "LRI", "RLI", "FSI", "PDI"})
 _RESET = frozenset({"WS", "LRI", "RLI", "FSI", "PDI", "BN", "LRE", "RLE", "LRO", "RLO", "PDF"})
 _CONTROLS = _INITIATORS | _EMBEDDINGS | {"PDI", "PDF", "BN"}
+# What rule X9 removes: it has no place in the order.
+_UNPLACED = _EMBEDDINGS | {"PDF", "BN"}
+_MARKS = frozenset({0x200E, 0x200F, 0x061C})
 # Canonical equivalents among the brackets (BD16).
 _EQUIVALENT = {0x2329: 0x3008, 0x232A: 0x3009}
 _MAX_BRACKETS = 63
 
 
-def visual_order(points: Sequence[int], base: int | None) -> tuple[tuple[int, bool], ...]:
+def visual_order(points: Sequence[int], base: int | None, *, is_plain: bool = False) -> tuple[tuple[int, bool], ...]:
     """Give the visible characters in the order in which they are drawn.
 
     Args:
         points: One paragraph.
         base: Level of the paragraph, 0 or 1; nothing to take it from the first strong character (P2, P3).
+        is_plain: Letters of one level that only a mark or an isolate parts are one run: the order of text of one direction.
 
     Returns:
         For each visible character from left to right its ordinal among the visible ones, and whether it is drawn mirrored.
     """
     types = [bidi_class(point) for point in points]
     levels = paragraph_levels(points, base)
-    visible = [
-        index
-        for index, kind in enumerate(types)
-        if kind not in _CONTROLS and not (kind in ("L", "R", "AL") and points[index] in (0x200E, 0x200F, 0x061C))
-    ]
+    # Marks and isolates draw nothing but have a place and a level of their own: 1 U+200F 2 is two runs, not one (X9, L2).
+    placed = [index for index, kind in enumerate(types) if kind not in _UNPLACED]
+    visible = [index for index in placed if types[index] not in _CONTROLS and points[index] not in _MARKS]
+    placed = visible if is_plain else placed
+    order = [placed[at] for at in reorder([levels[index] for index in placed])]
     ordinals = {index: ordinal for ordinal, index in enumerate(visible)}
-    order = reorder([levels[index] for index in visible])
-    return tuple((ordinals[visible[at]], levels[visible[at]] % 2 == 1 and points[visible[at]] in mirrored()) for at in order)
+    return tuple(
+        (ordinals[index], levels[index] % 2 == 1 and points[index] in mirrored()) for index in order if index in ordinals
+    )
 
 
 def reorder(levels: Sequence[int]) -> list[int]:

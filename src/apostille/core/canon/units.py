@@ -75,6 +75,7 @@ class UnitPass:
         self._pass = pass_on
         self._tokens: list[Token] = []
         self._before = rules.NOTHING  # the last character of the output that takes part in joining
+        self._is_stacked = False  # a virama stands between it and what comes
         self._base = a.SP  # what carries the marks that come now
         self._weight = 0  # marks on it so far, those inside it left aside
         self._is_flooded = False
@@ -94,6 +95,7 @@ class UnitPass:
 
     def follows(self, text: str) -> None:
         """Note that this text has gone by; nothing is held."""
+        self._is_stacked = ord(text[-1]) in p.VIRAMAS
         for char in reversed(text):
             if p.joining(ord(char)) != "T":
                 self._before = ord(char)
@@ -269,7 +271,7 @@ class UnitPass:
     def _decide(self, tokens: list[Token], following: int) -> None:
         points = tuple([token.point for token in tokens])
         if len(points) <= _PLANNED and not any(token.code for token in tokens) and a.KINDS[points[0]] != a.SPACE:
-            plan = _unchanged(points, self._before, following) if self._contextual else _unchanged(points)
+            plan = _unchanged(points, self._before, following, self._stacked()) if self._contextual else _unchanged(points)
             if plan is not None:
                 for index, code, bits in plan:
                     self._ledger.keep(code, points[index], tokens[index].position, bits=bits)
@@ -287,11 +289,14 @@ class UnitPass:
                 start = index + 1
         self._emit_visible(tokens[start:])
 
+    def _stacked(self) -> int:
+        return self._before if self._is_stacked else rules.NOTHING
+
     def _settle_contextual(self, tokens: list[Token], following: int) -> list[Token]:
         """Change the unit until nothing is left to change."""
         for _ in range(MAX_ROUNDS):
             points = nfc([token.point for token in tokens])
-            change = rules.judge(points, self._before, following)
+            change = rules.judge(points, self._before, following, self._stacked())
             if change is None:
                 return tokens
             tokens = self._change(tokens, points, change)
@@ -323,6 +328,7 @@ class UnitPass:
             self._ledger.keep(keep_code(point), point, token.position, bits=alternatives_bits(self._before, point))
         if point in a.CONTEXTUAL and p.joining(point) != "T":
             self._before = point
+        self._is_stacked = False
         self._push(_piece(token))
 
     def _emit_visible(self, tokens: Sequence[Token]) -> None:
@@ -331,6 +337,7 @@ class UnitPass:
         points = [token.point for token in tokens]
         composed = nfc(points)
         self._before = next((point for point in reversed(composed) if p.joining(point) != "T"), self._before)
+        self._is_stacked = composed[-1] in p.VIRAMAS
         start, end, shift = 0, len(points), len(composed) - len(points)
         while start < min(len(points), len(composed)) and points[start] == composed[start]:
             start += 1
@@ -360,14 +367,14 @@ class UnitPass:
 
 @lru_cache(maxsize=4_096)
 def _unchanged(
-    points: tuple[int, ...], before: int = rules.NOTHING, following: int = rules.NOTHING
+    points: tuple[int, ...], before: int = rules.NOTHING, following: int = rules.NOTHING, stacked: int = rules.NOTHING
 ) -> tuple[tuple[int, str, int], ...] | None:
     """Say that nothing in a unit has to change, and what is kept in it: index, code, bits. Most units of a text are alike."""
     if a.BIDI_CONTROLS.intersection(points) or nfc(points) != points:
         return None
     if not a.CONTEXTUAL.intersection(points):
         return ()
-    if rules.judge(points, before, following) is not None:
+    if rules.judge(points, before, following, stacked) is not None:
         return None
     kept: list[tuple[int, str, int]] = []
     for index, point in enumerate(points):

@@ -14,7 +14,7 @@ import sys
 from apostille.core.canon import canonicalize, format_findings, profile_id
 from apostille.errors import ApostilleError
 
-DIGEST = "a28ad8d501b241dc192b52acbba0923fb40d8a5b6590e37e954f3713f916f8e6"
+DIGEST = "182a0502343f5cd0971777455f2eaa0d1b897199f8f43250f5a8bc0213ed8f99"
 
 ORDINARY = (
     "The refund is 42 EUR.\n\tTotal: 1½ × 10⁵ — “fine”…\n",

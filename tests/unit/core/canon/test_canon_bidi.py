@@ -18,6 +18,9 @@ KEPT = [
     ("also left to right", f"\u200e{SHALOM} hi"),
     ("a percent sign", "\u05e2\u05dc\u05d4 \u05dc-5\u200f%"),
     ("an isolated name", f"{SHALOM} \u2066C++\u2069 {SHALOM}"),
+    ("a mark parts two numbers", f"{SHALOM} 1\u200f2"),
+    ("a mark behind one that opens the paragraph", f"\u200f%s / \u200f%s {SHALOM}"),
+    ("an embedding that is another order than an isolate", "\u0641 fstat\u202a()\u202c\u200f: %s"),
     ("an isolate around digits", f"{SHALOM} \u20661-2-3\u2069."),
 ]
 
