@@ -126,9 +126,9 @@ class Draft:
 
 
 def _put(done: list[Edit], edit: Edit) -> None:
-    """Append an edit; insertions at one place become one, so that their order can not be lost."""
+    """Append an edit; an insertion joins the edit behind it: no two begin at one place, so their order can not be lost."""
     last = done[-1] if done else None
-    if last is not None and last.start == last.end == edit.start == edit.end:
+    if last is not None and last.start == last.end == edit.start:
         done[-1] = Edit(edit.start, edit.end, last.now + edit.now, edit.code, max(last.count, edit.count))
     elif edit.start != edit.end or edit.now:
         done.append(edit)
@@ -171,6 +171,9 @@ class _Sources:
         return index - self._shift
 
     def end(self, index: int) -> int:
+        """Give the index behind the character before this one."""
         after = _Sources(self._edits)
         after._next, after._shift = self._next, self._shift
-        return after.find(index)
+        start = after.find(max(index - 1, 0))
+        is_new = after._next < len(self._edits) and self._edits[after._next].start <= start
+        return self._edits[after._next].end if is_new else start + (index > 0)

@@ -26,8 +26,10 @@ MAX_URL = 65_536
 _PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443", "ftp": "21"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+_NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _LOUD = frozenset(b' "<>`{}|\\^')
+_NO_HOST = re.compile("[\0-\x20\x7f\ufffd#/:<>?@\\[\\]\\\\^|%]")
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")
 _URL_IN_TEXT = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\x00-\x20\x7f<>\"`\\^{}|]+")
 # Lower-case letters that are drawn as Latin ones; a label of nothing else is no word of its script.
@@ -96,6 +98,8 @@ def parse_url(text: str) -> Url | None:
     userinfo, _, host_port = authority.rpartition("@")
     host, port = _split_port(host_port)
     host, is_idn = _host(host)
+    if not host:
+        return None
     return Url(
         scheme,
         userinfo=_percent(userinfo),
@@ -149,7 +153,7 @@ def _percent(text: str) -> str:
         b"%%%02X" % byte if byte > 0x7E or byte < 0x21 or byte in _LOUD else bytes([byte])
         for byte in text.encode("utf-8", "surrogatepass")
     )
-    return _ESCAPE.sub(one, data).decode("ascii")
+    return _ESCAPE.sub(one, _NO_ESCAPE.sub(b"%25", data)).decode("ascii")
 
 
 def _resolve(path: str) -> str:
@@ -169,18 +173,24 @@ def _resolve(path: str) -> str:
     return "/".join(out)
 
 
-def _host(text: str) -> tuple[str, bool]:
-    data = _ESCAPE.sub(lambda match: bytes([int(match.group(1), 16)]), text.encode("utf-8", "surrogatepass"))
-    text = "".join(chr(ord(char) + 0x20) if "A" <= char <= "Z" else char for char in data.decode("utf-8", "replace"))
-    if text.startswith("["):
+def _host(given: str) -> tuple[str, bool]:
+    data = _ESCAPE.sub(lambda match: bytes([int(match.group(1), 16)]), given.encode("utf-8", "surrogatepass"))
+    text = _lower(data.decode("utf-8", "replace"))
+    if re.fullmatch(r"\[[0-9a-f:.]+\]", text):
         return text, False
+    if _NO_HOST.search(text):
+        return _percent(_lower(_percent(given))).replace(":", "%3A"), False  # what browsers refuse
     labels = _DOTS.split(text)
-    if len(labels) > 1 and not labels[-1]:
+    while len(labels) > 1 and not labels[-1]:
         labels.pop()  # the root's dot changes nothing
     if all(re.fullmatch("0x[0-9a-f]*|[0-9]+", label) for label in labels):
         return _address(labels), False
     is_idn = any(label.startswith("xn--") or not label.isascii() for label in labels)
     return ".".join(label if label.isascii() or _is_plain_word(label) else _punycode(label) for label in labels), is_idn
+
+
+def _lower(text: str) -> str:
+    return "".join(chr(ord(char) + 0x20) if "A" <= char <= "Z" else char for char in text)
 
 
 def _address(labels: list[str]) -> str:
