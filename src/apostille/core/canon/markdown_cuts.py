@@ -4,7 +4,7 @@
     MD_HIDDEN         elements that are not drawn, with all they hold; one that never ends reaches to the end of its block
     MD_REF_UNUSED     definitions that no link uses, also ``[//]: # (words)``
     MD_IMAGE_HOST     an image, or what else is loaded without a click, from a host that is not allowed: its text and host stay
-    MD_LINK_QUERY     a link with a query (reported)
+    MD_LINK_QUERY     a link with a query (reported, or cut with fragment and title if the policy says so)
     MD_LINK_MISMATCH  a link whose text names another host than its address (reported)
     MD_HTML           other raw HTML (reported)
     URL_IDN, URL_USERINFO, BLOB_OPAQUE (reported)
@@ -15,8 +15,10 @@ Spec: canonical.md sections 8 and 9 "text/markdown".
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from markdown_it.helpers import parseLinkDestination
 
 from apostille.core.canon.draft import Edit, Remark
 from apostille.core.canon.html_tags import VOID, Tag, hides, loads, scan
@@ -92,11 +94,12 @@ def find_undrawn(parsed: Parsed, policy: Policy) -> Found:
         if inline.token.type == "image":
             _image(inline, policy, found)
         elif inline.token.type == "link_open":
-            _link(parsed, inline, found)
+            _link(parsed, inline, policy, found)
     for match in _BLOB.finditer(parsed.text):
         if match.group().isalpha() and match.group()[:5].lower() != "data:" and len(set(match.group())) < 16:
             continue  # a ruler, or a word that never ends
         found.remarks.append(Remark(match.start(), match.end(), "BLOB_OPAQUE"))
+    found.edits += _definition_edits(parsed, policy)
     found.edits = _outside(sorted(found.edits, key=lambda edit: edit.start), found.cuts)
     return found
 
@@ -244,8 +247,13 @@ def _escape(text: str) -> str:
     return f"{text[:index]}\\{text[index:]}"
 
 
-def _link(parsed: Parsed, inline: Inline, found: Found) -> None:
-    url = parse_url(str(inline.token.attrs.get("href", "")))
+def _link(parsed: Parsed, inline: Inline, policy: Policy, found: Found) -> None:
+    address = str(inline.token.attrs.get("href", ""))
+    url = parse_url(address)
+    place = _destination(parsed, inline, address) if url is not None and policy.cuts_query(url.host) else None
+    is_loaded = bool(url is not None and (url.query or url.fragment or "title" in inline.token.attrs))
+    if url is not None and place is not None and is_loaded:
+        found.edits.append(Edit(*place, bare_address(url), "MD_LINK_QUERY"))
     _address(inline, url, found)
     if url is None or inline.token.markup == "autolink":
         return
@@ -256,6 +264,38 @@ def _link(parsed: Parsed, inline: Inline, found: Found) -> None:
     named = _host_named(_plain(children[inline.number + 1 : last]).strip())
     if named and not _is_same(named, url.host):
         found.remarks.append(Remark(inline.start, inline.end, "MD_LINK_MISMATCH"))
+
+
+def _destination(parsed: Parsed, inline: Inline, address: str) -> tuple[int, int] | None:
+    """Give the place of a link's address and title; nothing for one by reference, whose definition holds them."""
+    if inline.token.markup == "autolink":
+        return inline.start + 1, inline.end - 1
+    text, index = parsed.text, inline.start
+    while "label" not in inline.token.meta and (index := text.find("](", index + 1, inline.end)) >= 0:
+        start = index + 2
+        while text[start] in " \t\n":
+            start += 1
+        found = parseLinkDestination(text, start, inline.end - 1)
+        if found.ok and found.str == address and text[found.pos] in " \t\n)":
+            return start, inline.end - 1
+    return None
+
+
+def _definition_edits(parsed: Parsed, policy: Policy) -> Iterator[Edit]:
+    """Give the edits of definitions whose queries go, each of the whole definition."""
+    for token in parsed.tokens:
+        url = parse_url(token.meta["url"]) if token.type == "definition" else None
+        if url is not None and policy.cuts_query(url.host) and (url.query or url.fragment or token.meta["title"]):
+            start, end = parsed.span(token)
+            start = parsed.text.index("[", start)
+            label = _SPACES.sub(" ", token.meta["label"])
+            yield Edit(start, end - (parsed.text[end - 1 : end] == "\n"), f"[{label}]: {bare_address(url)}", "MD_LINK_QUERY")
+
+
+def bare_address(url: Url) -> str:
+    """Write a URL without query and fragment, so that it stands in Markdown as it is."""
+    bare = str(replace(url, query="", fragment=""))
+    return bare.replace("(", "%28").replace(")", "%29").replace("&", "%26").replace("*", "%2A")
 
 
 def _address(inline: Inline, url: Url | None, found: Found) -> None:

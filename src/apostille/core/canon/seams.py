@@ -110,7 +110,8 @@ def _options(parsed: Parsed, cut: Cut) -> list[Edit]:
         while end < stop and text[end] in " \t":
             end += 1
     gone = Edit(start, end, "", cut.code)
-    return [gone] if _is_blank(text, line, start) else [gone, fixed]  # at the start of a line a comment would be a block
+    # At the start of a line of text a comment would be a block.
+    return [gone] if not cut.is_block and _is_blank(text, line, start) else [gone, fixed]
 
 
 def _line_of(parsed: Parsed, index: int) -> tuple[int, int]:

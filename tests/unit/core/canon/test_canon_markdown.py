@@ -105,6 +105,25 @@ def test_the_policy_lets_images_through_and_is_named_in_the_profile():
     assert canonicalize(text, policy=policy).profile == profile_id(), "plain text knows no images"
 
 
+QUERIES = [
+    ("[a](http://b.c/d(e)?f#g 'h')", "[a](http://b.c/d%28e%29)"),
+    ("[a ](b] [a](\n<http://B.c/?f>)", "[a ](b] [a](\nhttp://b.c/)"),
+    ("<http://b.c?d>", "<http://b.c>"),
+    ("[a]\n\n[a]: http://b.c/?d 'e'", "[a]\n\n[a]: http://b.c/"),
+    ("> [a]\n>\n> [a]:\n> http://b.c/?d", "> [a]\n>\n> [a]: http://b.c/"),
+    ("[a](http://x.kept.org/?b#c 'd')", "[a](http://x.kept.org/?b#c 'd')"),
+    ("[a](/b?c)", "[a](/b?c)"),
+    ("[a](http://b.c/)", "[a](http://b.c/)"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), QUERIES)
+def test_queries_go_if_the_policy_says_so(text, expected):
+    found = _clean(text, policy=Policy(link_hosts=("*.kept.org",), queries="drop"))
+    assert found.bytes.decode() == expected
+    assert ("replace" in {finding.act for finding in found.findings}) == (text != expected)
+
+
 def test_positions_count_bytes_of_the_raw_text():
     text = "\ufeffé <!-- x -->\r\nü [a](http://b.c/?d)"
     found = _clean(text)
