@@ -60,11 +60,8 @@ def clean(
 
 
 def guess_type(name: str) -> str:
-    """Give the media type that the name of a file stands for, of those that have rules; else plain text."""
-    for suffix, media_type in ((".md", "text/markdown"), (".markdown", "text/markdown"), (".json", "application/json")):
-        if name.endswith(suffix):
-            return media_type
-    return "text/plain"
+    """Give the media type of a file by its name: Markdown, else plain text."""
+    return "text/markdown" if name.endswith((".md", ".markdown")) else "text/plain"
 
 
 def describe(findings: tuple[Finding, ...]) -> list[str]:
