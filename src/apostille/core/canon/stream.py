@@ -14,6 +14,7 @@ from apostille.core.canon.profiles import OPAQUE, REPORT, find_profile, kind_of
 from apostille.core.canon.residue import Residue
 from apostille.core.canon.tails import Ending
 from apostille.core.canon.text import TextEngine, encode, is_unchanged
+from apostille.core.canon.url_watch import UrlWatch
 from apostille.errors import CanonicalizationError
 
 if TYPE_CHECKING:
@@ -59,8 +60,10 @@ class _TextWorker:
         self._is_report = is_report
         self._ledger = Ledger(is_report=is_report)
         self._engine = TextEngine(self._ledger, ending)
+        self._urls = UrlWatch()
 
     def feed(self, data: bytes) -> bytes:
+        self._urls.feed(data)
         clean = self._engine.feed(data)
         return data if self._is_report else clean
 
@@ -69,7 +72,7 @@ class _TextWorker:
         return b"" if self._is_report else clean
 
     def findings(self) -> tuple[Finding, ...]:
-        return self._ledger.finish()
+        return (*self._ledger.finish(), *self._urls.findings())
 
     def residue(self) -> Residue | None:
         return self._ledger.residue()
@@ -263,7 +266,7 @@ def canonicalize(
     """
     raw = encode(data) if isinstance(data, str) else data
     kind, used = _treatment(media_type, profile)
-    if kind in ("text", "code") and is_unchanged(raw, "file" if is_file else "message"):
+    if kind in ("text", "code") and b"://" not in raw and is_unchanged(raw, "file" if is_file else "message"):
         return Canonical(raw, (), used.id, Residue(0, (), len(raw)))
     canonicalizer = Canonicalizer(media_type=media_type, profile=profile, is_file=is_file, policy=policy)
     given = canonicalizer.feed(raw) + canonicalizer.flush()

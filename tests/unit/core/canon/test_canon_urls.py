@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from apostille.core.canon import Canonicalizer, canonicalize
 from apostille.core.canon.urls import find_urls, parse_url, remarks_on
 
 FORMS = [
@@ -71,3 +72,22 @@ def test_what_is_said_about_it():
 def test_places_in_a_text():
     text = "See http://a.b/c, (https://d.e/f_(g)) and x://y. <http://h.i> a:// ://"
     assert [text[start:end] for start, end in find_urls(text)] == ["http://a.b/c", "https://d.e/f_(g)", "http://h.i"]
+
+
+def test_plain_text_reports_and_keeps():
+    """A user before the host and a host of other letters, wherever the text is cut."""
+    text = "é see https://a.b/c, http://bank.com@evil.com/x and\n(http://p\u0430ypal.com) http://u@" + "x" * 9_000 + " end http://v@w.x"
+    data = text.encode()
+    whole = canonicalize(data)
+    assert whole.bytes == data
+    assert [(f.code, f.act, data[f.position : f.position + f.length].decode()) for f in whole.findings] == [
+        ("URL_USERINFO", "report", "http://bank.com@evil.com/x"),
+        ("URL_IDN", "report", "http://p\u0430ypal.com"),
+        ("URL_USERINFO", "report", "http://v@w.x"),
+    ]
+    for cut in (*range(120), len(data) - 9_005, *range(len(data) - 20, len(data))):
+        machine = Canonicalizer()
+        for piece in (data[:cut], data[cut : cut + 1], data[cut + 1 :]):
+            machine.feed(piece)
+        machine.flush()
+        assert machine.findings == whole.findings, cut
