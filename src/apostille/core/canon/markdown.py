@@ -23,7 +23,7 @@ import markdown_it
 
 from apostille.core.canon.draft import Draft, Edit
 from apostille.core.canon.findings import Ledger
-from apostille.core.canon.markdown_cuts import find_undrawn
+from apostille.core.canon.markdown_cuts import Found, find_undrawn
 from apostille.core.canon.markdown_parse import parse_markdown, refusal
 from apostille.core.canon.markdown_text import Code, look_at_code, look_at_text, tails
 from apostille.core.canon.seams import close_seams
@@ -78,6 +78,9 @@ def canonicalize_markdown(
         if looked.edits:
             draft.apply(looked.edits)
             continue
+        if policy.markup == "skip":
+            found = Found()
+            break
         found = find_undrawn(parsed, policy)
         edits = found.edits or close_seams(parsed, found.cuts) or tails(parsed, code, ending)
         if not edits:

@@ -2,7 +2,7 @@
 
 As canonical JSON::
 
-    {"image_hosts":["img.example.com","*.example.org"],"link_hosts":null,"queries":"keep"}
+    {"image_hosts":["img.example.com","*.example.org"],"link_hosts":[],"markup":"clean","queries":"keep"}
 
 ``image_hosts``
     Hosts from which an image may be loaded, which happens without a click. ``*.example.org`` stands for every host below
@@ -11,6 +11,9 @@ As canonical JSON::
     Hosts of links that ``queries`` does not touch. Default: none is named.
 ``queries``
     ``keep``: queries of links stay and are reported; ``drop``: links to hosts that are not listed lose query, fragment and title.
+``markup``
+    ``clean``, or ``skip`` for sources that people keep, whose comments and images are theirs: only the text rules act, outside of
+    code, and white space at line ends stays.
 
 Spec: canonical.md section 9; ADR 0016.
 """
@@ -43,6 +46,7 @@ class Policy:
     image_hosts: tuple[str, ...] = ()
     link_hosts: tuple[str, ...] = ()
     queries: Literal["keep", "drop"] = "keep"
+    markup: Literal["clean", "skip"] = "clean"
 
     def __post_init__(self) -> None:
         """Refuse what is no list of hosts.
@@ -58,6 +62,8 @@ class Policy:
                     raise ConfigurationError(f"{name}: {host[:64]!r} is no host; write it as img.example.com or *.example.com")
         if self.queries not in ("keep", "drop"):
             raise ConfigurationError(f"queries is keep or drop, not {str(self.queries)[:32]!r}")
+        if self.markup not in ("clean", "skip"):
+            raise ConfigurationError(f"markup is clean or skip, not {str(self.markup)[:32]!r}")
 
     @property
     def suffix(self) -> str:
@@ -74,12 +80,19 @@ class Policy:
 
 
 DEFAULT = Policy()
+# For files that somebody keeps and edits: scan, and clean in place.
+SOURCE = Policy(markup="skip")
 
 
 def format_policy(policy: Policy) -> bytes:
     """Write a policy as the bytes that its digest covers."""
     return format_json(
-        {"image_hosts": sorted(set(policy.image_hosts)), "link_hosts": sorted(set(policy.link_hosts)), "queries": policy.queries}
+        {
+            "image_hosts": sorted(set(policy.image_hosts)),
+            "link_hosts": sorted(set(policy.link_hosts)),
+            "markup": policy.markup,
+            "queries": policy.queries,
+        }
     )
 
 
@@ -89,14 +102,15 @@ def parse_policy(settings: Mapping[str, Any]) -> Policy:
     Raises:
         ConfigurationError: An unknown setting, or one of the wrong kind.
     """
-    unknown = sorted(settings.keys() - {"image_hosts", "link_hosts", "queries"})
+    unknown = sorted(settings.keys() - {"image_hosts", "link_hosts", "markup", "queries"})
     if unknown:
         raise ConfigurationError(f"unknown settings of the policy: {[name[:32] for name in unknown[:4]]}")
     lists = {name: settings.get(name, []) for name in ("image_hosts", "link_hosts")}
     for name, hosts in lists.items():
         if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
             raise ConfigurationError(f"{name} is a list of hosts")
-    return Policy(tuple(lists["image_hosts"]), tuple(lists["link_hosts"]), settings.get("queries", "keep"))
+    words = {name: settings.get(name, default) for name, default in (("queries", "keep"), ("markup", "clean"))}
+    return Policy(tuple(lists["image_hosts"]), tuple(lists["link_hosts"]), **words)
 
 
 def _is_listed(host: str, hosts: tuple[str, ...]) -> bool:

@@ -209,8 +209,7 @@ def clean(
     ] = None,
     profile: Annotated[str, typer.Option(help="Canonicalizer profile: safe or report.")] = "safe",
     media_type: Annotated[
-        str | None,
-        typer.Option(help="text/plain, text/markdown, application/json, ..; else by the file's ending."),
+        str | None, typer.Option(help="text/plain, text/markdown, application/json, ..; else by the file's ending.")
     ] = None,
     findings: Annotated[Path | None, typer.Option(help="Write the findings as JSON to this file.")] = None,
     in_place: Annotated[

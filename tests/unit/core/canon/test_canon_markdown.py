@@ -8,7 +8,7 @@ import pytest
 
 from apostille.core.canon import apply_edits, canonicalize, profile_id
 from apostille.core.canon.markdown import MAX_BYTES
-from apostille.core.canon.policy import Policy
+from apostille.core.canon.policy import SOURCE, Policy
 from apostille.errors import CanonicalizationError
 
 
@@ -122,6 +122,14 @@ def test_queries_go_if_the_policy_says_so(text, expected):
     found = _clean(text, policy=Policy(link_hosts=("*.kept.org",), queries="drop"))
     assert found.bytes.decode() == expected
     assert ("replace" in {finding.act for finding in found.findings}) == (text != expected)
+
+
+def test_sources_keep_their_markup():
+    """Comments and images of a file that somebody keeps are theirs; hidden characters are not."""
+    text = "a <!-- x\u200b -->  \n![y](//e.com) `z\u200b`\n"
+    found = _clean(text, policy=SOURCE, is_file=True)
+    assert found.bytes.decode() == "a <!-- x -->  \n![y](//e.com) `z\u200b`\n"
+    assert _codes(found) == ["ZWSP_DROP", "CODE_HIDDEN"]
 
 
 def test_positions_count_bytes_of_the_raw_text():

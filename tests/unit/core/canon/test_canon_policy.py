@@ -19,7 +19,7 @@ def test_the_default_says_nothing():
 
 def test_the_digest_is_that_of_the_canonical_json():
     policy = parse_policy({"image_hosts": ["b.c", "*.a.b", "b.c"], "queries": "drop"})
-    data = b'{"image_hosts":["*.a.b","b.c"],"link_hosts":[],"queries":"drop"}'
+    data = b'{"image_hosts":["*.a.b","b.c"],"link_hosts":[],"markup":"clean","queries":"drop"}'
     assert format_policy(policy) == data
     assert policy.suffix == f" policy={hashlib.sha256(data).hexdigest()}"
 
@@ -48,6 +48,7 @@ def test_hosts(host, is_taken):
         {"queries": "cut"},
         {"queries": None},
         {"queries": []},
+        {"markup": "keep"},
     ],
 )
 def test_wrong_settings(settings):
