@@ -546,6 +546,35 @@ def test_clean(home):
     assert home.ok("clean", "--media-type", "application/json", stdin=b'{"b":1, "a":2}').out == b'{"a":2,"b":1}'
 
 
+def test_clean_markdown(home):
+    """By the name of the file, or by the option; hosts of images by options; a wrong host says how it is written."""
+    text = b"![x](https://img.e.com/x) <!-- y --> [z](http://q.com/?a)\n"
+    home.file("said.md", text)
+    assert home.ok("clean", "said.md").out == b"x (img.e.com) [z](http://q.com/?a)\n"
+    assert home.ok("clean", stdin=text).out == text
+    allowed = home.ok("clean", "--media-type", "text/markdown", "--image-host", "*.e.com", "--queries", "drop", stdin=text)
+    assert allowed.out == b"![x](https://img.e.com/x) [z](http://q.com/)\n"
+    assert b"MD_COMMENT drop" in allowed.err
+    wrong = home.run("clean", "said.md", "--image-host", "https://img.e.com")
+    assert wrong.code == 78
+    assert b"write it as img.example.com" in wrong.err
+
+
+def test_attest_markdown_by_the_policy_of_the_store(fresh):
+    """The table [links] acts on what is attested, and the signed profile id names it."""
+    fresh.ok("init")
+    config = fresh.work / ".apostille" / "apostille.toml"
+    fresh.file("said.md", b"![x](https://e.com/x) ![y](https://f.com/y)\n")
+    with config.open("a") as settings:
+        settings.write('\n[links]\nimage_hosts = ["e.com"]\n')
+    (made,) = fresh.ok("--json", "attest", "said.md").json
+    assert (fresh.work / "said.canonical.md").read_bytes() == b"![x](https://e.com/x) y (f.com)\n"
+    assert re.search(" markdown=4[.]3[.][0-9]+ policy=[0-9a-f]{64}$", made["profile"])
+    fresh.ok("verify", "said.canonical.md.receipt.json")
+    config.write_text(config.read_text().replace('"e.com"', '"E.com"'))
+    assert fresh.run("attest", "said.md").code == 78
+
+
 @pytest.mark.slow
 def test_clean_streams(home):
     """50 MB through a pipe in bounded memory: what goes in comes out while it comes in."""

@@ -42,7 +42,7 @@ from apostille.core import (
     strict,
     tiles,
 )
-from apostille.core.canon import Canonicalizer, apply_edits, canonicalize, format_findings
+from apostille.core.canon import Canonicalizer, apply_edits, canonicalize, format_findings, urls
 from apostille.core.digest import sha256
 from apostille.errors import (
     ApostilleError,
@@ -58,7 +58,7 @@ from apostille.faces.cli.main import hoist_global_options
 from apostille.faces.gateway import app, chat, chat_read, chat_write, inputs, problems, sse, upstream, wire
 from apostille.services.audit import AuditState, RunState, format_state, parse_state
 from apostille.services.verifier import verify_receipt
-from apostille.storage.folder import StoreFolder, gateway_settings, keeper_settings
+from apostille.storage.folder import StoreFolder, gateway_settings, keeper_settings, link_policy
 from apostille.storage.heads import FolderHeadMemory
 from apostille.storage.vault import FileVault
 from tests.unit.core import core_kit as kit
@@ -386,7 +386,33 @@ def _check_json(_: bytes, found: Any) -> None:
     _same(canonicalize(found.bytes, media_type="application/json").bytes, found.bytes)
 
 
+def _check_markdown(data: bytes, found: Any) -> None:
+    again = canonicalize(found.bytes, media_type="text/markdown")
+    _same(again.bytes, found.bytes)
+    if len(found.findings) < 9_000:
+        _same(apply_edits(data, found.findings), found.bytes)
+
+
+def _check_code(data: bytes, found: Any) -> None:
+    _same(found.bytes, data)
+    half = Canonicalizer(media_type="text/x-code")
+    half.feed(data[: len(data) // 2])
+    half.feed(data[len(data) // 2 :])
+    half.flush()
+    _same(half.findings, found.findings)
+
+
+def _check_url(_: bytes, found: Any) -> None:
+    if found is not None:
+        _same(str(urls.parse_url(str(found))), str(found))
+
+
 CLEAN: Errors = (CanonicalizationError, MalformedError)
+MARKDOWNS = (
+    b"# A *b*\n\n<!-- c -->\n- d  \n  `e` ![f](http://g.h/?i)\n\n[j]: /k 'l'\n[m]: /n\n\n[j] <i hidden>o</i>\n",
+    b"> |p|q|\n> |-|-|\n> |\\||<!--r-->|\n\n```s\nt\n```\n<div style='display:none'>\n\nu\n\n</div>\n&#8203;<img src=//v.w>\n",
+)
+URLS = (b"HTTP://u:p@EXAMPLE.com:80/a/./b/../%7ec?d=%2f#e", "https://\u0430pple.com\\x".encode(), b"//0x7f.1/..")
 TEXTS = (
     "The refund is 42\u200b EUR.\n".encode(),
     "\ufeffa\u202eb\u202c\r\nc\u0301\u0327 \U000e0041\ufe0f\ufe0f e\u0301 \u1100\u1161\u11a8".encode(),
@@ -580,7 +606,7 @@ def _settings(data: bytes) -> Any:
     _SETTINGS.put(data)
     found = gateway_settings(StoreFolder(_SETTINGS.folder))
     wiring.split_address(found.listen)
-    return found, keeper_settings(StoreFolder(_SETTINGS.folder))
+    return found, keeper_settings(StoreFolder(_SETTINGS.folder)), link_policy(StoreFolder(_SETTINGS.folder))
 
 
 def _head(data: bytes) -> Any:
@@ -608,7 +634,9 @@ OUTER = (
     Target("subjects and fields", _fields, tuple(strict.canonical_json(kit.TYPES[kind][0]) for kind in kit.TYPES)),
     Target("clean text", _clean("text/plain"), TEXTS, errors=CLEAN, check=_check_text, size=64 * KIB),
     Target("clean text, report", _clean("text/plain", "report"), TEXTS, errors=CLEAN, size=64 * KIB),
-    Target("clean markdown", _clean("text/markdown"), TEXTS, errors=CLEAN, size=64 * KIB),
+    Target("clean markdown", _clean("text/markdown"), MARKDOWNS, errors=CLEAN, check=_check_markdown, size=16 * KIB),
+    Target("clean code", _clean("text/x-code"), TEXTS, errors=CLEAN, check=_check_code, size=64 * KIB),
+    Target("url", lambda data: urls.parse_url(data.decode("utf-8", "surrogateescape")), URLS, check=_check_url, size=4 * KIB),
     Target("clean stream", _stream, TEXTS, errors=CLEAN, check=_check_stream, size=16 * KIB),
     Target("clean json", _clean("application/json"), JSONS, errors=CLEAN, check=_check_json, size=64 * KIB),
     Target("clean json, report", _clean("application/json", "report"), JSONS, errors=CLEAN, size=64 * KIB),

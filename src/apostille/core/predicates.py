@@ -88,7 +88,7 @@ _TEXTS = (
     (_KEY_ID, "key_id replaces"),
     ("[0-9a-f]{32}", "nonce run"),
     (_TIME, "captured_at compromised_since effective_at from not_after not_before to"),
-    ("opaque|apostille-[a-z]+/[0-9]{1,4} ucd=[0-9]{1,3}[.][0-9]{1,3}[.][0-9]{1,3} tables=[0-9a-f]{64}", "profile"),
+    ("opaque|apostille-[a-z]+/[0-9]{1,4} ucd=[0-9]{1,3}([.][0-9]{1,3}){2} tables=[0-9a-f]{64}( [a-z]+=[!-~]{1,64})*", "profile"),
     ("[a-z][a-z_]{0,31}", "outcome"),
     ("bound|observed", "assurance"),
     ("salted|plain", "commitment"),

@@ -28,6 +28,8 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from apostille import wiring
 from apostille.core.canon import Canonical, canonicalize
+from apostille.core.canon.policy import DEFAULT as DEFAULT_LINKS
+from apostille.core.canon.policy import Policy as LinkPolicy
 from apostille.core.policy import Policy
 from apostille.errors import ConfigurationError, NotFoundError, OutcomeUnknownError
 from apostille.faces.keeper_api import AnyKeeper, open_log
@@ -36,6 +38,7 @@ from apostille.services.runs import Committed, Pending
 from apostille.services.runs import Run as Chain
 from apostille.services.verifier import VerifiedReceipt, verify_receipt
 from apostille.storage.files import PUBLIC_FILE, read_file, replace_file
+from apostille.storage.folder import link_policy
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -141,9 +144,10 @@ def _parents(derived_from: Sequence[Input | _Said]) -> list[bytes]:
 class _Recorder:
     """What the blocking and the asynchronous run have in common: it submits, and waits for nothing."""
 
-    def __init__(self, keeper: AnyKeeper, chain: Chain) -> None:
+    def __init__(self, keeper: AnyKeeper, chain: Chain, links: LinkPolicy) -> None:
         self._keeper = keeper
         self._chain = chain
+        self._links = links
 
     @property
     def id(self) -> str:
@@ -167,7 +171,7 @@ class _Recorder:
         self, content: str | bytes, media_type: str, profile: str, derived_from: Sequence[Input | _Said]
     ) -> tuple[Canonical, Pending]:
         raw = _as_bytes(content)
-        canonical = canonicalize(raw, media_type=media_type, profile=profile)
+        canonical = canonicalize(raw, media_type=media_type, profile=profile, policy=self._links)
         pending = self._chain.output(
             raw,
             canonical.bytes,
@@ -314,8 +318,9 @@ class AsyncRun(_Recorder):
 class RunContext:
     """``with`` or ``async with``: opens a run, and closes it with how the block ended."""
 
-    def __init__(self, keeper: AnyKeeper, agent: str, principal: str | None) -> None:
+    def __init__(self, keeper: AnyKeeper, agent: str, principal: str | None, links: LinkPolicy) -> None:
         self._keeper = keeper
+        self._links = links
         self._agent = agent
         self._principal = principal
         self._chain: Chain | None = None
@@ -332,13 +337,13 @@ class RunContext:
         return self._chain.close("completed" if error is None else "errored")
 
     def __enter__(self) -> Run:
-        return Run(self._keeper, self._open())
+        return Run(self._keeper, self._open(), self._links)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._close(error).committed(DEFAULT_TIMEOUT_SECONDS)
 
     async def __aenter__(self) -> AsyncRun:
-        return AsyncRun(self._keeper, self._open())
+        return AsyncRun(self._keeper, self._open(), self._links)
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._close(error)
@@ -347,8 +352,9 @@ class RunContext:
 class Apostille:
     """An open store. Close it, or use it as a context manager, so that the last statements are published."""
 
-    def __init__(self, keeper: AnyKeeper) -> None:
+    def __init__(self, keeper: AnyKeeper, links: LinkPolicy = DEFAULT_LINKS) -> None:
         self._keeper = keeper
+        self._links = links
         self._process = os.getpid()
 
     def run(self, *, agent: str, principal: str | None = None) -> RunContext:
@@ -360,7 +366,7 @@ class Apostille:
         """
         if os.getpid() != self._process:
             raise ConfigurationError("the store was opened before this process was forked off; open it again here")
-        return RunContext(self._keeper, agent, principal)
+        return RunContext(self._keeper, agent, principal, self._links)
 
     @property
     def reader(self) -> Reader:
@@ -405,7 +411,8 @@ def open_store(
         if origin is None or path is not None:
             raise ConfigurationError("a socket goes with the origin of its log, and without a folder")
         return Apostille(wiring.connect_socket(Path(socket), origin, holder="program", held_by="agent"))
-    return Apostille(open_log(wiring.store_folder(path), holder="program", held_by="agent"))
+    folder = wiring.store_folder(path)
+    return Apostille(open_log(folder, holder="program", held_by="agent"), link_policy(folder))
 
 
 def verify(

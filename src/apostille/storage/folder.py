@@ -1,6 +1,6 @@
 """The folder of a store: where its files lie, and its settings in ``apostille.toml``.
 
-apostille.toml   format and origin; optional clock_accepted_before, tables [gateway], [clients] and [keeper]
+apostille.toml   format and origin; optional clock_accepted_before, tables [gateway], [clients], [keeper] and [links]
 store.sqlite     the database               keys/   private keys, unit keys
 keeper.sock      where the keeper listens
 keeper.lock      held by the keeper         log/    published tiles and checkpoint
@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from apostille.core.canon.policy import Policy, parse_policy
 from apostille.errors import ConfigurationError, NotFoundError
 from apostille.storage import files
 
 FORMAT = 1
-_SETTINGS = {"format", "origin", "clock_accepted_before", "gateway", "clients", "keeper"}
+_SETTINGS = {"format", "origin", "clock_accepted_before", "gateway", "clients", "keeper", "links"}
 DEFAULT_LISTEN = "127.0.0.1:8464"
 MAX_SETTINGS_BYTES = 256 * 1024
 
@@ -174,6 +175,21 @@ def keeper_settings(folder: StoreFolder) -> KeeperSettings:
     if not isinstance(uids, list) or not all(isinstance(uid, int) and not isinstance(uid, bool) and uid >= 0 for uid in uids):
         raise ConfigurationError(f"{name}: allow_uids is a list of numbers of users")
     return KeeperSettings(Path(path), int(mode, 8), tuple(uids))
+
+
+def link_policy(folder: StoreFolder) -> Policy:
+    """Read the ``[links]`` table: what links and images in Markdown may do; without a store or a table the default.
+
+    Raises:
+        ConfigurationError: A setting that is unknown, or of the wrong kind.
+    """
+    table = folder.settings().get("links", {}) if folder.config.exists() else {}
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"{folder.config.name}: links is a table")
+    try:
+        return parse_policy(table)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{folder.config.name}: [links]: {error}") from error
 
 
 def add_client(folder: StoreFolder, key_sha256: str, agent: str) -> None:

@@ -197,7 +197,11 @@ GOOD_FIELDS = {
     "log": [[DIGEST] * 8],
     "method": ["key", "row"],
     "outcome": ["completed", "aborted", "errored", "crash", "client_abort", "upstream_error", "log_error", "drain", "a" * 32],
-    "profile": ["opaque", "apostille-safe/0 ucd=18.0.0 tables=" + "0" * 64],
+    "profile": [
+        "opaque",
+        "apostille-safe/0 ucd=18.0.0 tables=" + "0" * 64,
+        "apostille-safe/1 ucd=18.0.0 tables=" + "0" * 64 + " markdown=4.3.0 policy=" + "1" * 64,
+    ],
     "status": ["dispatched", "denied", "blocked"],
     "usage": ["root", "log", "statement", "erasure"],
     "erases": [

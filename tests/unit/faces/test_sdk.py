@@ -125,6 +125,15 @@ def test_bytes_and_media_types(store, home):
     assert profiles[-1] == "apostille-report"
 
 
+def test_markdown_by_the_policy_of_the_store(home):
+    """The table [links] is read when the store is opened."""
+    home.config.write_text(home.config.read_text() + '\n[links]\nimage_hosts = ["e.com"]\n')
+    with apostille.open(home.path) as opened, opened.run(agent="writer") as run:
+        said = run.output("![x](//e.com/x) ![y](//f.com/y) <!-- z -->", media_type="text/markdown")
+        assert said.text == "![x](//e.com/x) y (f.com)"
+        assert [finding.code for finding in said.findings] == ["MD_IMAGE_HOST", "WS_TAIL", "MD_COMMENT"]
+
+
 @pytest.mark.parametrize(
     ("content", "media_type"),
     [

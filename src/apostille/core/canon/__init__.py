@@ -15,6 +15,8 @@ Passes of profile ``apostille-safe/1``, in order; each module says what its code
     P6  bidi       controls that move nothing, overrides
     P9  tails      white space at the end of lines and of the text
 
+Types with a grammar have rules of their own: ``json_values``, ``markdown``; ``code`` is only looked at, and so are URLs in text.
+
 What is kept although it could be left out is counted (``residue``).
 
 Spec: canonical.md.

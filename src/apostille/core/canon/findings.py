@@ -45,14 +45,17 @@ _DIGEST_POINTS = 1_024
 # i note, w warning, h payload-shaped, e error. Codes are never renamed or reused.
 _NOTES = (
     "CGJ_KEEP CJK_COMPAT DI_KEEP EMOJI_QUALIFY EMOJI_VS ENC_BOM EOL_FORM FINDINGS_CUT FVS_KEEP IVS_KEEP JOINER_SPELL JSON_FORM "
-    "MVS_KEEP NFC VS_KEEP WS_END ZWJ_KEEP ZWNJ_KEEP"
+    "MVS_KEEP NFC VS_KEEP WS_END ZWJ_KEEP ZWNJ_KEEP BLOB_OPAQUE MD_FORM"
 )
 _WARNINGS = (
     "BLANK_GLYPH C2PA_TEXT CGJ_DROP CTRL DI_DROP EMOJI_ZWJ FVS_DROP IVS_DROP JAMO_FILLER_DROP MARK_FLOOD MARK_FOREIGN MVS_DROP "
     "OVERSTRIKE PUA_DROP RESIDUE_QUOTA UNASSIGNED UNSTABLE_RUN VS_DROP WS_FLOOD WS_TAIL ZWJ_DROP ZWNJ_DROP ZWSP_DROP BIDI_DROP "
-    "BIDI_UNBALANCED"
+    "BIDI_UNBALANCED CODE_MIXED MD_HTML MD_LINK_QUERY MD_REF_UNUSED URL_IDN"
 )
-_PAYLOADS = "ANSI_OPEN ANSI_SEQ BIDI_OVERRIDE BIDI_REORDER JOINER_RUN NONCHAR TAG_DROP VS_RUN"
+_PAYLOADS = (
+    "ANSI_OPEN ANSI_SEQ BIDI_OVERRIDE BIDI_REORDER JOINER_RUN NONCHAR TAG_DROP VS_RUN CODE_HIDDEN MD_COMMENT MD_HIDDEN "
+    "MD_IMAGE_HOST MD_LINK_MISMATCH URL_USERINFO"
+)
 _ERRORS = "ENC_INVALID JSON_DUP_KEY JSON_KEY_TWIN JSON_NUMBER LIMIT_DEPTH LIMIT_SIZE"
 SEVERITIES = {
     code: severity
@@ -268,6 +271,20 @@ class Ledger:
         else:
             tally.count += 1
             tally.bits += bits
+
+    def take(self, code: str, tally: Tally, position: int) -> None:
+        """Count optional characters that another ledger counted in the same text.
+
+        Args:
+            code: Of the kind.
+            tally: The other one's.
+            position: Byte offset of the first one.
+        """
+        self._kept[code] = Tally(tally.count, tally.bits, tally.first, position)
+
+    def kept(self) -> dict[str, Tally]:
+        """Give what was counted by ``keep``, by kind."""
+        return dict(self._kept)
 
     def residue(self) -> Residue:
         """Give what the kept characters could carry."""

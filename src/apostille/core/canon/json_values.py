@@ -50,11 +50,6 @@ class _Members(list[tuple[str, Any]]):
     """The members of an object, in their order and with duplicates."""
 
 
-def size_finding(act: str) -> Finding:
-    """Make the finding for a document over ``MAX_BYTES``; it does not depend on how much was seen of it."""
-    return Finding("LIMIT_SIZE", SEVERITIES["LIMIT_SIZE"], act, MAX_BYTES, 0)
-
-
 def canonicalize_json(data: bytes, *, is_report: bool = False) -> tuple[bytes, tuple[Finding, ...], Residue]:
     """Give the canonical bytes of one JSON document and what was found in it.
 

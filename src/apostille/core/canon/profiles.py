@@ -5,6 +5,8 @@ profile stays runnable; any change of output bytes is a new number.
 
     ===================  =====================================================================================
     ``text/*``           the text rules
+    ``text/markdown``    parsed; the text rules outside of code, what is not drawn goes; the id also names the parser's version,
+                         and the digest of the policy unless that is the default: `` markdown=4.3.0 policy=<sha256>``
     ``text/x-code``      looked at with the text rules, never changed, in every profile
     ``application/json`` parsed strictly, string values by the text rules, written as RFC 8785
     anything else        not looked at; the profile is ``opaque``: the canonical bytes are the raw bytes
@@ -24,7 +26,7 @@ from apostille.errors import ConfigurationError
 OPAQUE: Final = "opaque"
 
 # How a media type is treated.
-Kind = Literal["text", "code", "json", "opaque"]
+Kind = Literal["text", "markdown", "code", "json", "opaque"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ def kind_of(media_type: str) -> Kind:
     essence = essence_of(media_type)
     if essence == "application/json":
         return "json"
+    if essence == "text/markdown":
+        return "markdown"
     if essence == "text/x-code":
         return "code"
     return "text" if essence.startswith("text/") else "opaque"

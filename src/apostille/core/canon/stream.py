@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from apostille.core.canon.findings import Finding, Ledger
-from apostille.core.canon.json_values import MAX_BYTES, canonicalize_json, size_finding
-from apostille.core.canon.profiles import OPAQUE, REPORT, essence_of, find_profile, kind_of
+from apostille.core.canon.code import MixedWords, hidden_in_code
+from apostille.core.canon.findings import SEVERITIES, Finding, Ledger
+from apostille.core.canon.json_values import MAX_BYTES, canonicalize_json
+from apostille.core.canon.policy import DEFAULT, Policy
+from apostille.core.canon.profiles import OPAQUE, REPORT, find_profile, kind_of
 from apostille.core.canon.residue import Residue
 from apostille.core.canon.tails import Ending
 from apostille.core.canon.text import TextEngine, encode, is_unchanged
+from apostille.core.canon.url_watch import UrlWatch
 from apostille.errors import CanonicalizationError
 
 if TYPE_CHECKING:
     import builtins
+    from collections.abc import Callable
 
-    from apostille.core.canon.profiles import Kind, Profile, essence_of
+    from apostille.core.canon.profiles import Kind, Profile
+
+    _Found = tuple[bytes, tuple[Finding, ...], Residue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +60,10 @@ class _TextWorker:
         self._is_report = is_report
         self._ledger = Ledger(is_report=is_report)
         self._engine = TextEngine(self._ledger, ending)
+        self._urls = UrlWatch()
 
     def feed(self, data: bytes) -> bytes:
+        self._urls.feed(data)
         clean = self._engine.feed(data)
         return data if self._is_report else clean
 
@@ -63,16 +72,41 @@ class _TextWorker:
         return b"" if self._is_report else clean
 
     def findings(self) -> tuple[Finding, ...]:
-        return self._ledger.finish()
+        return (*self._ledger.finish(), *self._urls.findings())
 
     def residue(self) -> Residue | None:
         return self._ledger.residue()
 
 
-class _JsonWorker:
-    """Holds the document up to 16 MiB: its canonical form is not known before its end."""
+class _CodeWorker(_TextWorker):
+    """Looks at code; what hides in it is one finding more."""
 
-    def __init__(self, *, is_report: bool) -> None:
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending, is_report=True)
+        self._words = MixedWords()
+
+    def feed(self, data: bytes) -> bytes:
+        given = super().feed(data)
+        self._words.feed(data)
+        return given
+
+    def findings(self) -> tuple[Finding, ...]:
+        found = super().findings()
+        return (*found, *(finding for finding in (hidden_in_code(found), self._words.finding()) if finding is not None))
+
+
+class _HeldWorker:
+    """Holds a document up to a limit: its canonical form is not known before its end.
+
+    Args:
+        limit: Bytes.
+        work: Gives canonical bytes, findings and residue of the whole document.
+        is_report: A document over the limit is passed on, since nothing would be changed.
+    """
+
+    def __init__(self, limit: int, work: Callable[[bytes], _Found], *, is_report: bool) -> None:
+        self._limit = limit
+        self._work = work
         self._is_report = is_report
         self._held: list[bytes] = []
         self._size = 0
@@ -81,13 +115,16 @@ class _JsonWorker:
 
     def feed(self, data: bytes) -> bytes:
         self._size += len(data)
-        if self._size <= MAX_BYTES:
+        if self._size <= self._limit:
             self._held.append(data)
             return b""
+        # The finding does not depend on how much was seen.
+        act = "report" if self._is_report else "refuse"
+        finding = Finding("LIMIT_SIZE", SEVERITIES["LIMIT_SIZE"], act, self._limit, 0)
         if not self._is_report:
-            raise CanonicalizationError("the JSON document is too large", findings=(size_finding("refuse"),))
+            raise CanonicalizationError(f"the document is larger than {self._limit:,} bytes", findings=(finding,))
         # Too large to be looked at, but a profile that only reports passes it on.
-        self._findings = (size_finding("report"),)
+        self._findings = (finding,)
         passed = b"".join((*self._held, data))
         self._held.clear()
         return passed
@@ -95,7 +132,7 @@ class _JsonWorker:
     def flush(self) -> bytes:
         if self._findings:
             return b""
-        clean, self._findings, self._residue = canonicalize_json(b"".join(self._held), is_report=self._is_report)
+        clean, self._findings, self._residue = self._work(b"".join(self._held))
         return clean
 
     def findings(self) -> tuple[Finding, ...]:
@@ -129,6 +166,7 @@ class Canonicalizer:
         media_type: Of the value, for example ``"text/plain"``.
         profile: ``"safe"`` or ``"report"``.
         is_file: A text may end in one line feed, as files do; else in none, as messages do.
+        policy: What links and images may do.
 
     Raises:
         ConfigurationError: No such profile.
@@ -136,10 +174,12 @@ class Canonicalizer:
     Spec: canonical.md section 11.
     """
 
-    def __init__(self, *, media_type: str = "text/plain", profile: str = "safe", is_file: bool = False) -> None:
+    def __init__(
+        self, *, media_type: str = "text/plain", profile: str = "safe", is_file: bool = False, policy: Policy = DEFAULT
+    ) -> None:
         kind, used = _treatment(media_type, profile)
-        self._profile = _id(kind, used)
-        self._worker = _worker(kind, used, _ending(media_type, is_file=is_file))
+        self._profile = _id(kind, used, policy)
+        self._worker = _worker(kind, used, "file" if is_file else "message", policy)
         self._findings: tuple[Finding, ...] = ()
         self._residue: Residue | None = None
         self._is_open = True
@@ -199,7 +239,9 @@ class Canonicalizer:
         self._is_open = False
 
 
-def canonicalize(data: bytes | str, *, media_type: str = "text/plain", profile: str = "safe", is_file: bool = False) -> Canonical:
+def canonicalize(
+    data: bytes | str, *, media_type: str = "text/plain", profile: str = "safe", is_file: bool = False, policy: Policy = DEFAULT
+) -> Canonical:
     """Give the canonical form of a whole value.
 
     Does not tell that a text is free of hidden messages: what is kept is counted (``residue``), and nothing bounds what the
@@ -210,12 +252,13 @@ def canonicalize(data: bytes | str, *, media_type: str = "text/plain", profile: 
         media_type: Of the value; see ``profiles``.
         profile: ``"safe"``, or ``"report"``, which changes nothing.
         is_file: A text may end in one line feed, as files do; else in none, as messages do.
+        policy: What links and images may do.
 
     Returns:
         The canonical bytes, the findings and the profile id. Canonicalizing the bytes again changes nothing.
 
     Raises:
-        CanonicalizationError: Text that is not UTF-8 or a lone surrogate (finding ENC_INVALID), or JSON that is refused.
+        CanonicalizationError: Text that is not UTF-8 or a lone surrogate (finding ENC_INVALID); JSON or Markdown that is refused.
         MalformedJsonError: A JSON document breaks the grammar.
         ConfigurationError: No such profile.
 
@@ -223,9 +266,9 @@ def canonicalize(data: bytes | str, *, media_type: str = "text/plain", profile: 
     """
     raw = encode(data) if isinstance(data, str) else data
     kind, used = _treatment(media_type, profile)
-    if kind in ("text", "code") and is_unchanged(raw, _ending(media_type, is_file=is_file)):
+    if kind in ("text", "code") and b"://" not in raw and is_unchanged(raw, "file" if is_file else "message"):
         return Canonical(raw, (), used.id, Residue(0, (), len(raw)))
-    canonicalizer = Canonicalizer(media_type=media_type, profile=profile, is_file=is_file)
+    canonicalizer = Canonicalizer(media_type=media_type, profile=profile, is_file=is_file, policy=policy)
     given = canonicalizer.feed(raw) + canonicalizer.flush()
     return Canonical(given, canonicalizer.findings, canonicalizer.profile, canonicalizer.residue)
 
@@ -237,20 +280,23 @@ def _treatment(media_type: str, profile: str) -> tuple[Kind, Profile]:
     return kind, REPORT if kind == "code" else used
 
 
-def _ending(media_type: str, *, is_file: bool) -> Ending:
-    # Two spaces at the end of a line of Markdown break it, for all to see: they are data as long as nobody parses it here.
-    if essence_of(media_type) == "text/markdown":
-        return "data"
-    return "file" if is_file else "message"
+def _id(kind: Kind, profile: Profile, policy: Policy) -> str:
+    if kind == "markdown":
+        from apostille.core.canon.markdown import PARSER  # the text rules alone need no parser
 
-
-def _id(kind: Kind, profile: Profile) -> str:
+        return f"{profile.id}{PARSER}{policy.suffix}"
     return OPAQUE if kind == "opaque" else profile.id
 
 
-def _worker(kind: Kind, profile: Profile, ending: Ending) -> _Worker:
+def _worker(kind: Kind, profile: Profile, ending: Ending, policy: Policy) -> _Worker:
+    is_report = profile.is_report
     if kind == "opaque":
         return _OpaqueWorker()
     if kind == "json":
-        return _JsonWorker(is_report=profile.is_report)
-    return _TextWorker(ending, is_report=profile.is_report)
+        return _HeldWorker(MAX_BYTES, partial(canonicalize_json, is_report=is_report), is_report=is_report)
+    if kind == "markdown":
+        from apostille.core.canon import markdown
+
+        work = partial(markdown.canonicalize_markdown, policy=policy, ending=ending, is_report=is_report)
+        return _HeldWorker(markdown.MAX_BYTES, work, is_report=is_report)
+    return _CodeWorker(ending) if kind == "code" else _TextWorker(ending, is_report=is_report)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from apostille.core.canon import canonicalize
+from apostille.core.canon.policy import Policy
 from apostille.core.keys import public_pem
 from apostille.core.strict import canonical_json
 from apostille.errors import ApostilleError, ConfigurationError
@@ -15,6 +16,7 @@ from apostille.faces.cli.terminal import STDIN, Terminal, plain, read_input, wri
 from apostille.faces.keeper_api import AnyKeeper, open_log
 from apostille.services.attester import PLAIN, SALTED
 from apostille.services.runs import output_draft
+from apostille.storage.folder import link_policy
 
 TIMEOUT_SECONDS = 60.0
 _TEXT = "text/plain"
@@ -35,7 +37,8 @@ def attest_files(
     if len({_file_name(name) for name in names}) != len(names) and out is not None:
         raise ConfigurationError("two of the files have the same name: give each call its own --out")
     kept: dict[str, bytes] = {}
-    failed = _look_at(terminal, names, kept, media_type=media_type, profile=profile)
+    policy = link_policy(terminal.folder)
+    failed = _look_at(terminal, names, kept, media_type=media_type, profile=profile, policy=policy)
     if failed:
         return failed
     keeper = open_log(terminal.folder, holder=agent, held_by="agent")
@@ -52,6 +55,7 @@ def attest_files(
                 agent=agent,
                 principal=principal,
                 profile=profile,
+                policy=policy,
                 is_salted=is_salted,
             )
             results.append(made)
@@ -66,7 +70,9 @@ def attest_files(
     return 0
 
 
-def _look_at(terminal: Terminal, names: list[str], kept: dict[str, bytes], *, media_type: str | None, profile: str) -> int:
+def _look_at(
+    terminal: Terminal, names: list[str], kept: dict[str, bytes], *, media_type: str | None, profile: str, policy: Policy
+) -> int:
     """Read and clean each of several files before the first statement is made: all are attested, or none.
 
     Returns:
@@ -79,7 +85,7 @@ def _look_at(terminal: Terminal, names: list[str], kept: dict[str, bytes], *, me
     for name in names:
         try:
             data = read_input(name)
-            canonicalize(data, media_type=media_type or _guess(name), profile=profile, is_file=True)
+            canonicalize(data, media_type=media_type or _guess(name), profile=profile, is_file=True, policy=policy)
             if name == STDIN:
                 kept[name] = data  # it can't be read a second time
         except ApostilleError as error:
@@ -115,9 +121,10 @@ def _attest(
     agent: str,
     principal: str | None,
     profile: str,
+    policy: Policy,
     is_salted: bool,
 ) -> dict[str, Any]:
-    canonical = canonicalize(raw, media_type=media_type, profile=profile, is_file=True)
+    canonical = canonicalize(raw, media_type=media_type, profile=profile, is_file=True, policy=policy)
     attester = keeper.attester(agent, held_by="agent")
     who = {"agent": agent} | ({"on_behalf_of": principal} if principal else {})
     draft = output_draft(

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from apostille.core.canon import Canonicalizer, canonicalize, format_findings
 from apostille.core.canon.findings import Finding
+from apostille.core.canon.policy import parse_policy
 from apostille.faces.cli.terminal import STDIN, Terminal, read_input, write_output
 
 _CHUNK = 65_536
 
 
-def clean(terminal: Terminal, name: str, *, profile: str, media_type: str, findings_file: Path | None) -> int:
+def clean(
+    terminal: Terminal,
+    name: str,
+    *,
+    profile: str,
+    media_type: str | None,
+    findings_file: Path | None,
+    links: dict[str, Any] | None = None,
+) -> int:
     """Clean a file or stdin. Text is streamed, so that a pipe of any length needs little memory."""
+    policy = parse_policy(links or {})
+    media_type = media_type or guess_type(name)
+    whole = partial(canonicalize, media_type=media_type, profile=profile, is_file=True, policy=policy)
     if terminal.as_json:
-        canonical = canonicalize(read_input(name), media_type=media_type, profile=profile, is_file=True)
+        canonical = whole(read_input(name))
         found = canonical.findings
         terminal.document(
             {
@@ -26,7 +40,7 @@ def clean(terminal: Terminal, name: str, *, profile: str, media_type: str, findi
             }
         )
     elif name == STDIN and media_type.startswith("text/"):
-        machine = Canonicalizer(media_type=media_type, profile=profile, is_file=True)
+        machine = Canonicalizer(media_type=media_type, profile=profile, is_file=True, policy=policy)
         while chunk := os.read(sys.stdin.fileno(), _CHUNK):
             sys.stdout.buffer.write(machine.feed(chunk))
             sys.stdout.buffer.flush()
@@ -34,7 +48,7 @@ def clean(terminal: Terminal, name: str, *, profile: str, media_type: str, findi
         sys.stdout.buffer.flush()
         found = machine.findings
     else:
-        canonical = canonicalize(read_input(name), media_type=media_type, profile=profile, is_file=True)
+        canonical = whole(read_input(name))
         found = canonical.findings
         sys.stdout.buffer.write(canonical.bytes)
         sys.stdout.buffer.flush()
@@ -43,6 +57,11 @@ def clean(terminal: Terminal, name: str, *, profile: str, media_type: str, findi
     for line in describe(found):
         terminal.say(line)
     return 0
+
+
+def guess_type(name: str) -> str:
+    """Give the media type of a file by its name: Markdown, else plain text."""
+    return "text/markdown" if name.endswith((".md", ".markdown")) else "text/plain"
 
 
 def describe(findings: tuple[Finding, ...]) -> list[str]:

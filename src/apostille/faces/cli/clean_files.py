@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from apostille.core.canon import Canonical, canonicalize
+from apostille.core.canon.policy import SOURCE, Policy, parse_policy
 from apostille.core.canon.profiles import kind_of
 from apostille.errors import ApostilleError, NotFoundError, StorageUnavailableError
 from apostille.faces import codes
@@ -24,18 +25,22 @@ _NAME_CHARACTERS = 4_096
 _MODE = 0o7777
 
 
-def clean_files(terminal: Terminal, names: list[str], *, profile: str, media_type: str | None) -> int:
+def clean_files(
+    terminal: Terminal, names: list[str], *, profile: str, media_type: str | None, links: dict[str, Any] | None = None
+) -> int:
     """Clean each file where it is; a file that can't be cleaned stays as it is, is named, and the others are cleaned.
 
     Returns:
         0 if all were clean; 1 if something was changed; else the gravest code of what could not be cleaned.
     """
+    # Comments and images of files that somebody keeps are theirs, unless they are said to be answers in Markdown.
+    policy = SOURCE if media_type is None else parse_policy(links or {})
     found: list[int] = []
     documents: list[dict[str, Any]] = []
     for name in dict.fromkeys(names):
         shown = plain(name, limit=_NAME_CHARACTERS)
         try:
-            cleaned = _clean(terminal, name, profile, media_type)
+            cleaned = _clean(terminal, name, profile, media_type, policy)
         except ApostilleError as error:
             documents.append({"file": name, **codes.as_json(error)})
             terminal.complain(f"[bold red]error[/] ({error.code}): {shown}: {plain(error)}")
@@ -55,7 +60,7 @@ def clean_files(terminal: Terminal, names: list[str], *, profile: str, media_typ
     return codes.gravest([codes.VERIFIED, *found])
 
 
-def _clean(terminal: Terminal, name: str, profile: str, media_type: str | None) -> Canonical | None:
+def _clean(terminal: Terminal, name: str, profile: str, media_type: str | None, policy: Policy) -> Canonical | None:
     """Clean one file; return what was changed, or nothing where it was clean.
 
     Raises:
@@ -67,7 +72,7 @@ def _clean(terminal: Terminal, name: str, profile: str, media_type: str | None) 
         return None
     before = _status(name)
     data = read_input(name)
-    canonical = canonicalize(data, media_type=used, profile=profile, is_file=True)
+    canonical = canonicalize(data, media_type=used, profile=profile, is_file=True, policy=policy)
     if canonical.bytes == data:
         return None
     # The file itself, where a link leads to it.

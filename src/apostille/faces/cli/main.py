@@ -209,29 +209,35 @@ def clean(
     ] = None,
     profile: Annotated[str, typer.Option(help="Canonicalizer profile: safe or report.")] = "safe",
     media_type: Annotated[
-        str | None,
-        typer.Option(help="text/plain (the default), text/markdown, application/json, ..; in place by the file's ending."),
+        str | None, typer.Option(help="text/plain, text/markdown, application/json, ..; else by the file's ending.")
     ] = None,
     findings: Annotated[Path | None, typer.Option(help="Write the findings as JSON to this file.")] = None,
     in_place: Annotated[
         bool, typer.Option("--in-place", help="Rewrite the files that are not clean, atomically; exit 1 if any was rewritten.")
     ] = False,
+    image_host: Annotated[
+        list[str] | None, typer.Option(help="Markdown: a host that images may come from, or *.example.org; else none.")
+    ] = None,
+    link_host: Annotated[list[str] | None, typer.Option(help="Markdown: a host whose links keep their queries.")] = None,
+    queries: Annotated[str, typer.Option(help="Markdown: keep the queries of links, or drop them.")] = "keep",
 ) -> None:
     """Write canonical bytes to stdout and what was changed to stderr. Needs no store.
 
-    In place, program text is never changed, and JSON only if the media type is given: its canonical form is one line.
+    In place, program text is never changed, and JSON only if the media type is given: its canonical form is one line. Markdown
+    keeps comments and images unless the media type is given.
     """
     from apostille.faces.cli.clean import clean as clean_file
     from apostille.faces.cli.clean_files import clean_files
 
     names = files or ["-"]
+    links = {"image_hosts": image_host or [], "link_hosts": link_host or [], "queries": queries}
     if in_place and ("-" in names or findings is not None):
         raise typer.BadParameter("--in-place rewrites files: it takes neither stdin nor --findings")
     if in_place:
-        raise typer.Exit(clean_files(_terminal, names, profile=profile, media_type=media_type))
+        raise typer.Exit(clean_files(_terminal, names, profile=profile, media_type=media_type, links=links))
     if len(names) > 1:
         raise typer.BadParameter("one file at a time, or --in-place")
-    code = clean_file(_terminal, names[0], profile=profile, media_type=media_type or "text/plain", findings_file=findings)
+    code = clean_file(_terminal, names[0], profile=profile, media_type=media_type, findings_file=findings, links=links)
     raise typer.Exit(code)
 
 

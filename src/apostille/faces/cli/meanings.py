@@ -26,7 +26,7 @@ MEANINGS: Final = {
     "ENC_INVALID": "The bytes are not UTF-8; they are refused, never repaired.",
     "ENC_BOM": "A byte order mark at the beginning.",
     "LIMIT_SIZE": "The value is too large to be looked at.",
-    "LIMIT_DEPTH": "The JSON is nested too deeply to be looked at.",
+    "LIMIT_DEPTH": "The value is nested too deeply to be looked at.",
     # terminal, lines
     "ANSI_SEQ": "A terminal escape sequence: it can hide, recolor or overwrite text.",
     "ANSI_OPEN": "A terminal escape string that does not end: a terminal would swallow the text behind it.",

@@ -234,7 +234,11 @@ def test_report_changes_nothing_and_reports():
 def test_code_is_looked_at_and_never_changed():
     found = canonicalize("if x:\u202e\r\n", media_type="text/x-code")
     assert found.bytes == "if x:\u202e\r\n".encode()
-    assert [(finding.code, finding.act) for finding in found.findings] == [("BIDI_OVERRIDE", "report"), ("WS_END", "report")]
+    assert [(finding.code, finding.act) for finding in found.findings] == [
+        ("BIDI_OVERRIDE", "report"),
+        ("WS_END", "report"),
+        ("CODE_HIDDEN", "report"),
+    ]
     assert found.profile.startswith("apostille-report/1 ")
 
 
@@ -260,9 +264,9 @@ def test_unknown_profiles(profile):
 
 @pytest.mark.parametrize("is_file", [False, True])
 def test_a_line_break_of_markdown_stays(is_file):
-    """Two spaces at the end of a line are drawn as a break; elsewhere nobody sees them."""
+    """Two spaces at the end of a line are drawn as a break, which is written as a backslash; elsewhere nobody sees them."""
     text = "one  \ntwo\u200b \n"
     found = canonicalize(text, media_type="text/markdown; charset=utf-8", is_file=is_file)
-    assert found.bytes == b"one  \ntwo \n"
+    assert found.bytes == b"one\\\ntwo" + b"\n" * is_file
     assert canonicalize(found.bytes, media_type="text/markdown", is_file=is_file).bytes == found.bytes
     assert canonicalize(text, is_file=is_file).bytes == (b"one\ntwo\n" if is_file else b"one\ntwo")

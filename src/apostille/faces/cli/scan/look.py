@@ -18,6 +18,7 @@ from typing import IO
 from apostille.core.canon import Canonicalizer, Residue, profile_id
 from apostille.core.canon.findings import Finding
 from apostille.core.canon.json_values import MAX_BYTES
+from apostille.core.canon.policy import DEFAULT, SOURCE
 from apostille.core.canon.profiles import kind_of
 from apostille.errors import CanonicalizationError, MalformedError
 from apostille.faces.cli.meanings import LEVELS, level
@@ -160,7 +161,8 @@ def look(
     file.seek(0)
     if kind_of(used) == "json":
         return _look_at_json(name, file, profile, least, room, progress)
-    machine = Canonicalizer(media_type=used, profile=profile, is_file=True)
+    policy = SOURCE if media_type is None else DEFAULT
+    machine = Canonicalizer(media_type=used, profile=profile, is_file=True, policy=policy)
     seen = Look(name, used, machine.profile)
     findings = _run(machine, file, progress)
     seen.residue = machine.residue
