@@ -214,7 +214,7 @@ HOSTILE = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_the_cost_grows_with_the_text(name):
-    """Twice the text takes about twice the time (canonical.md section 13 "cost"); the least of three, on the thread's clock."""
+    """Four times the text takes about four times the time, not sixteen (canonical.md section 13 "cost"); on the thread's clock."""
 
     def cost(size):
         text = HOSTILE[name] * (size // len(HOSTILE[name]))
@@ -225,4 +225,4 @@ def test_the_cost_grows_with_the_text(name):
             found.append(time.thread_time() - started)
         return min(found)
 
-    assert cost(40_000) <= 2.6 * cost(20_000) + 0.01
+    assert cost(40_000) <= 8 * cost(10_000) + 0.01
