@@ -37,9 +37,14 @@ class UrlWatch:
         if end < len(data):
             self._look(self._word, self._offset + end - self._size)
             last = _last_word(data, end)
-            if b"://" in data:
-                for match in _WORD.finditer(data, end, last):
-                    self._look(match.group(), self._offset + match.start())
+            if _may_tell(data):
+                at = end
+                for word in data[end:last].split():
+                    if _may_tell(word):
+                        # What holds this word is looked at too, and comes before it: this is the place.
+                        at = data.index(word, at)
+                        self._look(word, self._offset + at)
+                        at += len(word)
             self._word, self._size = b"", 0
             self._grow(data[last:])
         self._offset += len(data)
@@ -55,7 +60,7 @@ class UrlWatch:
         self._word += data[: MAX_WORD + 1 - len(self._word)]
 
     def _look(self, word: bytes, offset: int) -> None:
-        if b"://" not in word or len(word) > MAX_WORD:
+        if len(word) > MAX_WORD or not _may_tell(word):
             return
         text = word.decode("utf-8", "replace")  # what is no UTF-8 is refused elsewhere
         for start, end in find_urls(text):
@@ -66,6 +71,11 @@ class UrlWatch:
                     was, was_sha256 = excerpt(text[start:end])
                     length = len(text[start:end].encode("utf-8"))
                     self._found.append(Finding(code, SEVERITIES[code], "report", position, length, was, was_sha256=was_sha256))
+
+
+def _may_tell(data: bytes) -> bool:
+    """Tell quickly that there may be a URL with a user, or with a host of other letters."""
+    return b"://" in data and (not data.isascii() or b"@" in data or b"%" in data or b"xn--" in data.lower())
 
 
 def _last_word(data: bytes, start: int) -> int:

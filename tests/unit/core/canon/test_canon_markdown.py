@@ -45,6 +45,7 @@ FORMS = [
     ("an unused definition", "[//]: # (x)\n\na [b]\n\n[b]: /c\n[b]: /d\n[e]:\n/f\n'g'", "a [b]\n\n[b]: /c", ["MD_REF_UNUSED", "WS_END", "MD_REF_UNUSED"]),
     ("a hard break", "a  \nb   \nc \nd  ", "a\\\nb\\\nc\nd", ["WS_TAIL"] * 4),
     ("a backslash before a hard break stays one", "a\\   \nb", "a\\\\\\\nb", ["WS_TAIL"]),
+    ("where a backslash would start emphasis, two spaces stay", "**    \nb*", "**  \nb*", ["WS_TAIL"]),
     ("an image from elsewhere", "![al*t*_x](http://E.com/p?q=1 't')", "alt\\_x (e.com)", ["MD_IMAGE_HOST"]),
     ("without words", "[a]![](//e.com)", "[a]image (e.com)", ["MD_IMAGE_HOST"]),
     ("by reference", "![a][b]\n\n[b]: http://e.com/x", "a (e.com)", ["MD_IMAGE_HOST", "WS_END", "MD_REF_UNUSED"]),
