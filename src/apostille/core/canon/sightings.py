@@ -167,8 +167,8 @@ class Sightings:
             seen = [self._sets[code, language] for language in ("ar", "fa") if (code, language) in self._sets]
             if len(seen) > 1:
                 self._notes[code] = (*max(seen), 1)
-        for code, (place, text, count) in self._notes.items():
-            self._ledger.note(code, place, text, count)
+        for code, (first, text, count) in self._notes.items():
+            self._ledger.note(code, first, text, count)
         self._next.end(position)
 
     def _see(self, text: str, position: int) -> None:

@@ -14,7 +14,7 @@ import sys
 from apostille.core.canon import canonicalize, format_findings, profile_id
 from apostille.errors import ApostilleError
 
-DIGEST = "f74d5d695783ac5acbebef90743cafab95a3c58df0c20f18e78cfca5c0b8b6cc"
+DIGEST = "eac09fd0a0e7eb039fe077a68112471f6b678ab1bb1daad1fea287b484e42069"
 
 ORDINARY = (
     "The refund is 42 EUR.\n\tTotal: 1½ × 10⁵ — “fine”…\n",
