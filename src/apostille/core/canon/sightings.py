@@ -134,7 +134,8 @@ class Sightings:
         self._next = following
         self._held: list[str] = []
         self._size = 0
-        self._places: list[tuple[int, int]] = []  # where in what is held a piece starts, and its byte in the raw value
+        # Where in what is held a piece starts, its byte in the raw value, and how many bytes there, if it stands for others.
+        self._places: list[tuple[int, int, int]] = []
         self._text = ""  # what is looked at
         self._totals: Counter[str] = Counter()
         self._notes: dict[str, tuple[int, str, int]] = {}  # by code: byte, text, how many
@@ -144,7 +145,11 @@ class Sightings:
     def push(self, piece: Piece) -> None:
         """Take a piece."""
         self._next.push(piece)
-        self._see(piece.text, piece.position)
+        if not piece.code:
+            self._see(piece.text, piece.position)
+            return
+        for char in piece.text:  # each of them stands for all the raw bytes
+            self._see(char, piece.position, piece.length)
 
     def text(self, text: str, position: int) -> None:
         """Take text that stands at this byte."""
@@ -171,12 +176,12 @@ class Sightings:
             self._ledger.note(code, first, text, count)
         self._next.end(position)
 
-    def _see(self, text: str, position: int) -> None:
+    def _see(self, text: str, position: int, size: int = 0) -> None:
         if len(text) >= MAX_STRETCH and text.isascii():
             text, position = self._see_ascii(text, position)
         if not text:
             return
-        self._places.append((self._size, position))
+        self._places.append((self._size, position, size))
         self._held.append(text)
         self._size += len(text)
         if self._size >= MAX_STRETCH:
@@ -190,7 +195,7 @@ class Sightings:
         first, last = _last_end(text, 0, half), _last_end(text, 0, len(text))
         self._see(text[:first], position)
         self._look(is_end=True, is_last=False)
-        self._text, self._places = text, [(0, position)]
+        self._text, self._places = text, [(0, position, 0)]
         self._stretch(first, last, is_last=False)
         self._places = []
         return text[last:], position + last
@@ -205,15 +210,18 @@ class Sightings:
                 end = _last_end(text, start, end)
             self._stretch(start, end, is_last=is_last and end == len(text))
             if end < len(text):
-                insort(self._places, (end, self._place(end)))
+                insort(self._places, (end, self._place(end), self._raw(end)[2]))
             start = end
         self._held, self._size = [text[start:]], len(text) - start
-        self._places = [(index - start, byte) for index, byte in self._places if index >= start]
+        self._places = [(index - start, byte, size) for index, byte, size in self._places if index >= start]
 
     def _place(self, index: int) -> int:
         """Give the byte in the raw value of a character."""
-        start, byte = self._places[bisect_right(self._places, (index, MAX_INDEX)) - 1]
+        start, byte, _ = self._raw(index)
         return byte + len(self._text[start:index].encode("utf-8"))
+
+    def _raw(self, index: int) -> tuple[int, int, int]:
+        return self._places[bisect_right(self._places, (index, MAX_INDEX, 0)) - 1]
 
     def _note(self, code: str, start: int, text: str) -> None:
         noted = self._notes.get(code)
@@ -221,9 +229,9 @@ class Sightings:
 
     def _span(self, start: int, word: str) -> tuple[int, int]:
         """Give the bytes of a word in the raw value; what was dropped inside it is between them."""
-        last = self._place(start + len(word) - 1)
+        last = start + len(word) - 1
         place = self._place(start)
-        return place, last + len(word[-1].encode("utf-8")) - place
+        return place, self._place(last) + (self._raw(last)[2] or len(word[-1].encode("utf-8"))) - place
 
     def _report(self, code: str, word: str, place: tuple[int, int], target: str) -> None:
         points = [ord(char) for char in word]

@@ -14,7 +14,7 @@ import sys
 from apostille.core.canon import canonicalize, format_findings, profile_id
 from apostille.errors import ApostilleError
 
-DIGEST = "eac09fd0a0e7eb039fe077a68112471f6b678ab1bb1daad1fea287b484e42069"
+DIGEST = "40e13158ea97d70993090a942de35af04540a547f322e8ac5bd94045dbc76fbb"
 
 ORDINARY = (
     "The refund is 42 EUR.\n\tTotal: 1½ × 10⁵ — “fine”…\n",
