@@ -4,6 +4,7 @@
     python tools/canon_tables.py --check        exit 1 if a committed module is not what the data gives
     python tools/canon_tables.py --dump         write ucd-18.0.0.txt anew from the package unicodedata2 (18.0.0)
     python tools/canon_tables.py --ivd FILE     write ivd.txt anew from an IVD_Sequences.txt
+    python tools/canon_tables.py --compat FILE  write compat-15.0.0.txt anew from a UnicodeData.txt
 
 The first two need nothing but this file and the data. The SHA256 is taken over the JSON text of all tables, keys sorted, no
 white space; it goes into the profile id, so a changed table is a changed profile.
@@ -24,6 +25,10 @@ DUMP = DATA / f"ucd-{VERSION}.txt"
 PROPERTIES = DATA / f"properties-{VERSION}.txt"
 IVD = DATA / "ivd.txt"
 JOINERS = DATA / "joiners.txt"
+LOOKALIKES = DATA / "lookalikes.txt"
+TWINS = DATA / "twins.txt"
+COMPAT = DATA / "compat-15.0.0.txt"
+RADICALS = DATA / "equivalent-unified-ideograph-15.0.0.txt"
 TABLES = ROOT / "src" / "apostille" / "core" / "canon" / "tables"
 HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)
 
@@ -41,6 +46,11 @@ _MODULE_HEADER = """\
 Unicode data files licence: LICENSE-UNICODE.txt in this folder.
 \"\"\"
 
+"""
+
+_COMPAT_HEADER = """\
+# Compatibility decompositions of the look-alikes listed in lookalikes.txt. Written by tools/canon_tables.py --compat from the
+# UnicodeData.txt of the Debian package unicode-data 15.0.0-1. Do not edit.
 """
 
 _IVD_HEADER = """\
@@ -116,6 +126,7 @@ def tables() -> dict[str, dict[str, str]]:
         "sequences": _sequences(properties),
         "ivd": {"IVD": " ".join(_counts(IVD.read_text("utf-8")))},
         "joiners": _joiners(parse_dump(JOINERS.read_text("utf-8"))),
+        "lookalikes": _lookalikes(sections),
     }
 
 
@@ -234,6 +245,55 @@ def _joiners(sections: dict[str, list[list[str]]]) -> dict[str, str]:
     return {"PATTERNS": " ".join(f"{letter}={pattern}" for letter, pattern in patterns), "JOINERS": " ".join(words)}
 
 
+def _lookalikes(sections: dict[str, list[list[str]]]) -> dict[str, str]:
+    """What strict writes in one form: for each group a map to code points; spaces; twins, a class for each word."""
+    decomposed = {int(row[0], 16): [int(word, 16) for word in row[2:]] for row in _rows(COMPAT)}
+    found: dict[str, str] = {}
+    for name, rows in parse_dump(LOOKALIKES.read_text("utf-8")).items():
+        folds: dict[int, list[int]] = {}
+        for row in rows:
+            words = row[: row.index("#")] if "#" in row else row
+            for point in points_of(words[0]) if ".." in words[0] else [int(words[0], 16)]:
+                target = [int(word, 16) for word in words[1:]] or decomposed.get(point)
+                if target and target[0] != 0x20:
+                    folds[point] = target
+        found[name.upper()] = _folds_text(folds)
+    radicals = {p: [int(row[1], 16)] for row in _rows(RADICALS) for p in (points_of(row[0]) if ".." in row[0] else [int(row[0], 16)])}
+    return found | {
+        "RADICALS": _folds_text(radicals),
+        "SPACES": _ranges_text([p for row in sections["category"] if row[1] == "Zs" for p in points_of(row[0]) if p != 0x20]),
+        "TWINS": " ".join("+".join(f"{int(word, 16):x}" for word in row) for row in _rows(TWINS)),
+    }
+
+
+def _rows(path: Path) -> list[list[str]]:
+    lines = (line.partition("#")[0].replace(";", " ").split() for line in path.read_text("utf-8").split("\n"))
+    return [words for words in lines if words]
+
+
+def _folds_text(folds: dict[int, list[int]]) -> str:
+    return " ".join(f"{point:x}={'+'.join(f'{part:x}' for part in parts)}" for point, parts in sorted(folds.items()))
+
+
+def compat(text: str) -> str:
+    """Write the compatibility decompositions, in full, of what lookalikes.txt lists without a target."""
+    steps = {int(row[0], 16): row[5].split() for row in (line.split(";") for line in text.split("\n")) if len(row) > 5}
+
+    def expand(point: int) -> list[int]:
+        words = [word for word in steps.get(point, []) if not word.startswith("<")]
+        return [last for word in words for last in expand(int(word, 16))] or [point]
+
+    lines: list[str] = []
+    for rows in parse_dump(LOOKALIKES.read_text("utf-8")).values():
+        for row in rows:
+            if ".." in row[0] or row[1:2] in ([], ["#"]):
+                for point in points_of(row[0]) if ".." in row[0] else [int(row[0], 16)]:
+                    step = steps.get(point) or [""]
+                    if step[0].startswith("<"):
+                        lines.append(f"{point:04X} {step[0][1:-1]} {' '.join(f'{part:04X}' for part in expand(point))}")
+    return _COMPAT_HEADER + "\n".join(sorted(lines, key=lambda line: int(line.split()[0], 16))) + "\n"
+
+
 def ivd(text: str) -> str:
     """Write what an IVD_Sequences.txt lists."""
     found: dict[int, set[int]] = {}
@@ -287,6 +347,7 @@ _ABOUT = {
     "sequences": f"Unicode {VERSION}: emoji joined by U+200D; Unicode 15.0.0: variation sequences.",
     "ivd": "Ideographic variation sequences: a first base, and how many selectors from U+E0100 on it and its neighbours have.",
     "joiners": "Where joiners beside a virama show, measured by shaping (tools/unicode/joiners.txt names the fonts).",
+    "lookalikes": "Look-alikes and what they become in profile strict (tools/unicode/lookalikes.txt and twins.txt give reasons).",
     "digest": "Which tables these are.",
 }
 
@@ -304,8 +365,10 @@ def render() -> dict[str, str]:
 
 def _constant(item: tuple[str, str]) -> str:
     name, value = item
-    if len(value) < 80:
+    if len(name) + len(value) < 125:
         return f'{name} = "{value}"\n'
+    if len(value) < 125:
+        return f'{name} = (\n    "{value}"\n)\n'
     out = [f"{name} = (\n"]
     line = ""
     for word in value.replace(",", ", ").split(" "):
@@ -324,12 +387,16 @@ def main() -> int:
     parser.add_argument("--dump", action="store_true", help="write the dump from unicodedata2")
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     parser.add_argument("--ivd", type=Path, help="write ivd.txt from this IVD_Sequences.txt")
+    parser.add_argument("--compat", type=Path, help="write compat-15.0.0.txt from this UnicodeData.txt")
     options = parser.parse_args()
     if options.dump:
         DUMP.write_bytes(dump().encode())
         return 0
     if options.ivd:
         IVD.write_bytes(ivd(options.ivd.read_text("utf-8")).encode())
+        return 0
+    if options.compat:
+        COMPAT.write_bytes(compat(options.compat.read_text("utf-8")).encode())
         return 0
     same = True
     for name, text in render().items():

@@ -4,7 +4,7 @@
 ``apply_edits`` leads from the raw to the canonical bytes by the findings alone. The same profile id means the same bytes on
 every supported Python: the Unicode tables are our own.
 
-Passes of profile ``apostille-safe/1``, in order; each module says what its codes mean:
+Passes of the profiles ``apostille-safe/1`` and ``apostille-strict/1``, in order; each module says what its codes mean:
 
     P0  text       strict UTF-8 (ENC_INVALID, an error: never repaired)
     P1  passes     terminal escapes, overstrike, controls
@@ -13,6 +13,8 @@ Passes of profile ``apostille-safe/1``, in order; each module says what its code
     P4  units      marks over 30, marks of another script; NFC
     P5  rules      joiners, selectors and other contextual characters; back to P4 until stable
     P6  bidi       controls that move nothing, overrides
+    P7  sightings  look-alikes are reported (safe, report)
+        folding    and written in one form (strict; words: of another script; then P4 to P6 once more)
     P9  tails      white space at the end of lines and of the text
 
 Types with a grammar have rules of their own: ``json_values``, ``markdown``; ``code`` is only looked at, and so are URLs in text.

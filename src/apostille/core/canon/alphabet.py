@@ -131,7 +131,7 @@ _BLOCKS = (
 )
 
 
-def _char_class(points: Iterable[int], *, is_bmp: bool = False) -> str:
+def char_class(points: Iterable[int], *, is_bmp: bool = False) -> str:
     """Write a set as the inside of a regular expression's character class, all of it or what lies in the BMP."""
     words: list[str] = []
     first = last = -2
@@ -165,14 +165,14 @@ def _reasons(*, is_bmp: bool) -> str:
     before = _ASTRAL if is_bmp else ""
     always = _kind_class(SINGLETON, BRAILLE_BLANK, is_bmp=is_bmp)
     combining, marks, may, explicit = (
-        _char_class(points, is_bmp=is_bmp) for points in (n.COMBINING.keys(), n.MARKS, n.MAY_COMPOSE, p.EXPLICIT_MARKS)
+        char_class(points, is_bmp=is_bmp) for points in (n.COMBINING.keys(), n.MARKS, n.MAY_COMPOSE, p.EXPLICIT_MARKS)
     )
-    never = _char_class(n.NEVER_COMPOSED, is_bmp=is_bmp)
+    never = char_class(n.NEVER_COMPOSED, is_bmp=is_bmp)
     same_block = "".join(f"(?<![\\u{first:04x}-\\u{last:04x}]{{2}})" for first, last in _BLOCKS) if is_bmp else ""
     # The groups are empty: they tell find_trouble what is in question, so that it looks itself before the passes have to.
     return (
         f"(?<=[{always}{never}])"
-        f"|(?<=[{may}])(?<=[{_char_class(n.TAKES_MORE, is_bmp=is_bmp)}{before}].)"
+        f"|(?<=[{may}])(?<=[{char_class(n.TAKES_MORE, is_bmp=is_bmp)}{before}].)"
         f"|(?<=[{marks}])(?<=[{marks}{before}]{{{_MANY_MARKS}}})"
         f"|(?<=[{combining}])(?<=[{combining}{before}].)(?P<order{int(is_bmp)}>)"
         f"|(?<=[{explicit}]){same_block}(?P<script{int(is_bmp)}>)"
@@ -183,7 +183,7 @@ def _reasons(*, is_bmp: bool) -> str:
 # a bitmap. Ranges above it are tried one after another, so the first class takes all of them, and the long plain runs (emoji,
 # Han, mathematical letters) are let go next.
 _ASTRAL = "\U00010000-\U0010ffff"
-_SPACES = _char_class(p.WHITE_SPACE)
+_SPACES = char_class(p.WHITE_SPACE)
 _TROUBLE = re.compile(
     f"[\n{_kind_class(MARK, BRAILLE_BLANK, is_bmp=True)}{_ASTRAL}]"
     f"(?:(?<=[{_SPACES}]\n)(?<!\n\n)"

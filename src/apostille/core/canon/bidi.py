@@ -21,7 +21,7 @@ Spec: canonical.md section 6.5; UAX #9.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from apostille.core.canon.alphabet import BIDI_CONTROLS
 from apostille.core.canon.bidi_window import (
@@ -43,10 +43,30 @@ from apostille.core.canon.units import Piece
 
 if TYPE_CHECKING:
     from apostille.core.canon.findings import Ledger
-    from apostille.core.canon.tails import TailPass
 
 MAX_WINDOW = 256
 MAX_CONTROLS = 32
+_NONE = Piece("", 0, 0)
+
+
+class Following(Protocol):
+    """What takes the text behind the bidi passes."""
+
+    def push(self, piece: Piece, /) -> None:
+        """Take a piece."""
+
+    def text(self, text: str, position: int, /) -> None:
+        """Take a little text that no pass changed."""
+
+    def span(self, text: str, position: int, /) -> None:
+        """Take text that no pass changed; it neither starts nor ends a line with white space."""
+
+    def end(self, position: int, /) -> None:
+        """End the text at this byte."""
+
+
+def _plain(text: str, position: int) -> Piece:
+    return Piece(text, position, len(text.encode("utf-8")), tuple(map(ord, text)) if len(text) == 1 else ())
 
 
 @dataclass(slots=True)
@@ -55,7 +75,7 @@ class _Window:
 
     Attributes:
         opens: No letter of the paragraph stands before it.
-        items: Pieces, or text that no pass changes.
+        items: Pieces; those without a code are text that no pass changed.
         groups: The controls that are judged.
         visible: Characters since the first opener that is not closed, or else since the last control.
         is_bounded: A strong letter came behind the last control.
@@ -63,7 +83,7 @@ class _Window:
     """
 
     opens: bool
-    items: list[Piece | str] = field(default_factory=list)
+    items: list[Piece] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     visible: int = 0
     is_bounded: bool = False
@@ -97,7 +117,7 @@ class BidiPass:
         is_last: What stays here is counted.
     """
 
-    def __init__(self, ledger: Ledger, following: BidiPass | TailPass, *, is_last: bool = True) -> None:
+    def __init__(self, ledger: Ledger, following: Following, *, is_last: bool = True) -> None:
         self._ledger = ledger
         self._next = following
         self._is_last = is_last
@@ -122,12 +142,13 @@ class BidiPass:
                 self._see(self._window, char)
             self._judge_if_ready()
 
-    def text(self, text: str) -> None:
-        """Take a little text that no pass changes, without a control or white space."""
+    def text(self, text: str, position: int) -> None:
+        """Take a little text that no pass changes, without a control or white space; all of it stands at this byte."""
         if self._window is None:
-            self._go_by(text)
+            self._note(text)
+            self._next.text(text, position)
             return
-        self._window.items.append(text)
+        self._window.items.append(_plain(text, position))
         for char in text:
             self._see(self._window, char)
         self._judge_if_ready()
@@ -141,12 +162,12 @@ class BidiPass:
         """
         start = 0
         while start < len(text) and (self._window is not None or self._opened or self._surplus):
-            start = self._slowly(text, start, position)
+            end = self._slowly(text, start, position)
+            position += len(text[start:end].encode("utf-8"))
+            start = end
         if start == len(text):
             return
-        if start:
-            position += len(text[:start].encode("utf-8"))
-            text = text[start:]
+        text = text[start:]
         line = text.rfind("\n") + 1
         if line:
             self._first = ""
@@ -162,36 +183,31 @@ class BidiPass:
     # Text.
 
     def _slowly(self, text: str, start: int, position: int) -> int:
-        """Take text up to the end of the window or of the paragraph; give the index of what is left."""
+        """Take text from an index and its byte on, up to the end of the window or paragraph; give the index of the rest."""
         end = text.find("\n", start)
         end = len(text) if end < 0 else end
         window = self._window
         if window is None and end > start:
-            self._go_by(text[start:end])
+            self._go_by(_plain(text[start:end], position))
         elif window is not None:
             for index in range(start, end):
                 self._see(window, text[index])
                 if window.is_ready:
-                    window.items.append(text[start : index + 1])
+                    window.items.append(_plain(text[start : index + 1], position))
                     self._judge()
                     return index + 1
-            window.items.append(text[start:end])
+            window.items.append(_plain(text[start:end], position))
         if end == len(text):
             return end
-        position += len(text[:end].encode("utf-8"))
+        position += len(text[start:end].encode("utf-8"))
         self._end_paragraph(position)
         self._next.span("\n", position)
         return end + 1
 
-    def _go_by(self, item: Piece | str) -> None:
+    def _go_by(self, piece: Piece) -> None:
         """Hand on what is decided."""
-        if isinstance(item, str):
-            if item:
-                self._note(item)
-                self._next.text(item)
-        else:
-            self._note(item.text)
-            self._next.push(item)
+        self._note(piece.text)
+        self._next.push(piece)
 
     def _note(self, text: str) -> None:
         """Remember what the next window has to know about text that goes by."""
@@ -279,10 +295,8 @@ class BidiPass:
         """Drop an embedding that the end of its isolate closes: it has no closer of its own."""
         if group.stays is None and self._window is not None:
             index = group.items[0]
-            piece = self._window.items[index]
-            if not isinstance(piece, str):
-                self._drop(piece, "BIDI_UNBALANCED")
-            self._window.items[index] = ""
+            self._drop(self._window.items[index], "BIDI_UNBALANCED")
+            self._window.items[index] = _NONE
             self._window.groups.remove(group)
 
     def _drop(self, piece: Piece, code: str) -> None:
@@ -305,7 +319,7 @@ class BidiPass:
         if window is None:
             return
         around = Surroundings(self._context(), self._first, window.opens, window.is_full, window.is_bounded or is_end)
-        texts = [item if isinstance(item, str) else item.text for item in window.items]
+        texts = [item.text for item in window.items]
         verdict = judge(texts, window.groups, around)
         if self._is_last and (verdict.drops or verdict.respelt):
             # Still not stable: in no ordinary text.
@@ -313,15 +327,13 @@ class BidiPass:
         if window.opens:
             self._first = opening_mark(texts, verdict) or self._first
         for index, item in enumerate(window.items):
-            if isinstance(item, str):
-                self._go_by(item)
-            elif index in verdict.drops:
+            if index in verdict.drops:
                 self._drop(item, verdict.drops[index])
             elif index in verdict.respelt:
                 self._keep(item._replace(text=chr(verdict.respelt[index]), code=item.code or "BIDI_DROP"))
             elif len(item.text) == 1 and ord(item.text) in BIDI_CONTROLS:
                 self._keep(item)
-            else:
+            elif item is not _NONE:
                 self._go_by(item)
 
     def _end_paragraph(self, position: int) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from apostille.core.canon import properties
 from apostille.core.canon.findings import SEVERITIES, Finding
+from apostille.core.canon.lookalikes import CODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _SHOWN = frozenset(
     {"CJK_COMPAT", "EMOJI_QUALIFY", "EMOJI_VS", "ENC_BOM", "EOL_FORM", "FINDINGS_CUT", "IVS_KEEP", "JOINER_SPELL", "MARK_FLOOD"}
     | {"MARK_FOREIGN", "NFC", "RESIDUE_QUOTA", "UNASSIGNED", "VS_KEEP", "WS_END", "WS_FLOOD", "WS_TAIL"}
+    | CODES
 )
 _ALIKE = frozenset({"Latin", "Cyrillic", "Greek", "Armenian", "Cherokee", "Coptic", "Lisu"})
 _WORD = re.compile("[A-Za-z0-9_\u00aa-\U0010ffff]+")

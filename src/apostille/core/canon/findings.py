@@ -45,12 +45,13 @@ _DIGEST_POINTS = 1_024
 # i note, w warning, h payload-shaped, e error. Codes are never renamed or reused.
 _NOTES = (
     "CGJ_KEEP CJK_COMPAT DI_KEEP EMOJI_QUALIFY EMOJI_VS ENC_BOM EOL_FORM FINDINGS_CUT FVS_KEEP IVS_KEEP JOINER_SPELL JSON_FORM "
-    "MVS_KEEP NFC VS_KEEP WS_END ZWJ_KEEP ZWNJ_KEEP BLOB_OPAQUE MD_FORM"
+    "MVS_KEEP NFC VS_KEEP WS_END ZWJ_KEEP ZWNJ_KEEP BLOB_OPAQUE MD_FORM "
+    "ARABIC_LETTER DIGIT_SET EMOJI_STYLE KANA_HAN MARK_DUP PUNCT_TWIN RADICAL SPACE_VARIANT STYLED TECH_LETTER TYPOGRAPHY"
 )
 _WARNINGS = (
     "BLANK_GLYPH C2PA_TEXT CGJ_DROP CTRL DI_DROP EMOJI_ZWJ FVS_DROP IVS_DROP JAMO_FILLER_DROP MARK_FLOOD MARK_FOREIGN MVS_DROP "
     "OVERSTRIKE PUA_DROP RESIDUE_QUOTA UNASSIGNED UNSTABLE_RUN VS_DROP WS_FLOOD WS_TAIL ZWJ_DROP ZWNJ_DROP ZWSP_DROP BIDI_DROP "
-    "BIDI_UNBALANCED CODE_MIXED MD_HTML MD_LINK_QUERY MD_REF_UNUSED URL_IDN"
+    "BIDI_UNBALANCED CODE_MIXED MIXED_SCRIPT WHOLE_SCRIPT MD_HTML MD_LINK_QUERY MD_REF_UNUSED URL_IDN"
 )
 _PAYLOADS = (
     "ANSI_OPEN ANSI_SEQ BIDI_OVERRIDE BIDI_REORDER JOINER_RUN NONCHAR TAG_DROP VS_RUN CODE_HIDDEN MD_COMMENT MD_HIDDEN "
@@ -211,13 +212,14 @@ class Ledger:
 
     def __init__(self, *, is_report: bool = False) -> None:
         self._is_report = is_report
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[tuple[str, int], _Run] = {}
         self._findings: list[Finding] = []
         self._value_start = 0
         self._left_out: dict[str, tuple[int, int]] = {}
         self._pointer: str | None = None
         self._value_is_report = is_report
         self._kept: dict[str, Tally] = {}
+        self._noted: dict[str, Finding] = {}
         self.refused = False
         self.characters = 0
 
@@ -233,7 +235,15 @@ class Ledger:
         self._value_is_report = self._is_report or is_report
 
     def record(
-        self, code: str, act: str, position: int, length: int, was: Sequence[int] = (), now: Sequence[int] = (), count: int = 1
+        self,
+        code: str,
+        act: str,
+        position: int,
+        length: int,
+        was: Sequence[int] = (),
+        now: Sequence[int] = (),
+        count: int = 1,
+        lane: int = 0,
     ) -> None:
         """Take one finding.
 
@@ -245,15 +255,16 @@ class Ledger:
             was: Code points found there.
             now: What they become.
             count: 0 for the second half of something already counted.
+            lane: Findings of one code are in order, and merge, within a lane.
         """
         if self._value_is_report:
             act = "report"
         self.refused = self.refused or act == "refuse"
-        run = self._runs.get(code)
+        run = self._runs.get((code, lane))
         if run is None or not run.takes(act, position, was, now):
             if run is not None:
                 self._close(run)
-            run = self._runs[code] = _Run(code, act, position, self._pointer)
+            run = self._runs[code, lane] = _Run(code, act, position, self._pointer)
         run.join(length, was, now, count)
 
     def keep(self, code: str, point: int, position: int, *, bits: int = 1) -> None:
@@ -286,6 +297,23 @@ class Ledger:
         """Give what was counted by ``keep``, by kind."""
         return dict(self._kept)
 
+    def note(self, code: str, position: int, text: str, count: int) -> None:
+        """Take what was seen and stays: one finding for all of a code, or for all of it in one string of a JSON document.
+
+        Args:
+            code: A key of ``SEVERITIES``.
+            position: Byte offset of the first one.
+            text: The first one.
+            count: How many there are.
+        """
+        noted = self._noted.get(code)
+        if noted is None:
+            points = tuple(map(ord, text))
+            length = len(text.encode("utf-8"))
+            self._noted[code] = Finding(code, SEVERITIES[code], "report", position, length, points, (), count, self._pointer)
+        else:
+            self._noted[code] = replace(noted, count=noted.count + count)
+
     def residue(self) -> Residue:
         """Give what the kept characters could carry."""
         return measure(self._kept, self.characters)
@@ -295,6 +323,7 @@ class Ledger:
             Finding(code, SEVERITIES[code], "keep", tally.position, 0, (tally.first,), count=tally.count)
             for code, tally in sorted(self._kept.items())
         ]
+        found += [self._noted[code] for code in sorted(self._noted)]
         over = self.residue().over_quota
         if over:
             count = sum(self._kept[code].count for code in over)
@@ -344,3 +373,42 @@ class Ledger:
         total = sum(finding.count for finding in counters)
         cut = Finding("FINDINGS_CUT", SEVERITIES["FINDINGS_CUT"], "report", 0, 0, count=total)
         return (*found, *counters, cut)
+
+
+class Lane(Ledger):
+    """One of several rows of passes that write into one ledger: each in ascending order, but not together.
+
+    Args:
+        ledger: Takes everything.
+        lane: Number of the row.
+        is_last: What stays here is counted; behind an earlier row it may still go.
+    """
+
+    def __init__(self, ledger: Ledger, lane: int, *, is_last: bool) -> None:
+        super().__init__()
+        self._ledger = ledger
+        self._lane = lane
+        self._is_last = is_last
+
+    def record(
+        self,
+        code: str,
+        act: str,
+        position: int,
+        length: int,
+        was: Sequence[int] = (),
+        now: Sequence[int] = (),
+        count: int = 1,
+        lane: int = 0,
+    ) -> None:
+        """Take one finding."""
+        self._ledger.record(code, act, position, length, was, now, count, lane or self._lane)
+
+    def beside(self) -> Lane:
+        """Give another lane for the same row: findings in the two do not merge."""
+        return Lane(self._ledger, self._lane + 1, is_last=self._is_last)
+
+    def keep(self, code: str, point: int, position: int, *, bits: int = 1) -> None:
+        """Count an optional character that stays."""
+        if self._is_last:
+            self._ledger.keep(code, point, position, bits=bits)

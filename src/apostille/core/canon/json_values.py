@@ -26,6 +26,7 @@ from apostille.core.canon.findings import SEVERITIES, Finding, Ledger, excerpt
 from apostille.core.canon.jcs import format_json
 from apostille.core.canon.json_numbers import read_fraction, read_integer
 from apostille.core.canon.residue import Residue
+from apostille.core.canon.sightings import may_look_alike
 from apostille.core.canon.text import TextEngine, invalid_encoding
 from apostille.errors import CanonicalizationError, MalformedJsonError
 
@@ -50,7 +51,9 @@ class _Members(list[tuple[str, Any]]):
     """The members of an object, in their order and with duplicates."""
 
 
-def canonicalize_json(data: bytes, *, is_report: bool = False) -> tuple[bytes, tuple[Finding, ...], Residue]:
+def canonicalize_json(
+    data: bytes, *, is_report: bool = False, is_strict: bool = False
+) -> tuple[bytes, tuple[Finding, ...], Residue]:
     """Give the canonical bytes of one JSON document and what was found in it.
 
     Does not check the size: that is done while the document is collected.
@@ -58,6 +61,7 @@ def canonicalize_json(data: bytes, *, is_report: bool = False) -> tuple[bytes, t
     Args:
         data: The whole document, at most ``MAX_BYTES``.
         is_report: Change and refuse nothing; give the raw bytes back, every act as ``report``.
+        is_strict: Look-alikes in strings are written in one form.
 
     Returns:
         The canonical bytes, without a final line feed, the findings, and what is kept.
@@ -70,7 +74,7 @@ def canonicalize_json(data: bytes, *, is_report: bool = False) -> tuple[bytes, t
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise invalid_encoding(error.start, error.end - error.start) from error
-    reader = _Reader(Ledger(is_report=is_report))
+    reader = _Reader(Ledger(is_report=is_report), is_strict=is_strict)
     value = reader.read(text.removeprefix("\ufeff"), len(data))
     reader.ledger.characters = len(text)
     findings, residue = reader.ledger.finish(), reader.ledger.residue()
@@ -124,8 +128,9 @@ class _Reader:
         is_ambiguous: Something was found that a changing profile refuses, so there is no canonical value.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, *, is_strict: bool) -> None:
         self.ledger = ledger
+        self._is_strict = is_strict
         self.is_ambiguous = False
 
     def read(self, text: str, total_bytes: int) -> object:
@@ -157,7 +162,7 @@ class _Reader:
 
     def _value(self, value: object, pointer: str) -> object:
         if isinstance(value, str):
-            return value if is_clean(value) else self._text(value, pointer)  # the root; others come in only if they are not
+            return self._text(value, pointer) if _needs_look(value) else value
         if isinstance(value, _Members):
             return self._object(value, pointer)
         if isinstance(value, list):
@@ -173,7 +178,7 @@ class _Reader:
         result: dict[str, object] = {}
         clean_keys: set[str] = set()
         for key, value in members:
-            clean_key = key if is_clean(key) else self._text(key, _child(pointer, key), is_key=True)
+            clean_key = key if not _needs_look(key) else self._text(key, _child(pointer, key), is_key=True)
             if key in result:
                 self._refuse_text("JSON_DUP_KEY", _child(pointer, key), key)
             elif clean_key in clean_keys:
@@ -192,7 +197,7 @@ class _Reader:
             self._refuse("ENC_INVALID", len(text[: error.start].encode("utf-8")), 3, (ord(text[error.start]),))
             clean = text
         else:
-            engine = TextEngine(self.ledger, "data")
+            engine = TextEngine(self.ledger, "data", is_strict=self._is_strict and not is_key)
             clean = (engine.feed_text(text) + engine.flush()).decode("utf-8")
         self.ledger.begin_value(None)
         return clean
@@ -200,7 +205,9 @@ class _Reader:
 
 def _needs_look(value: object) -> bool:
     """Tell values that may change or be refused from plain ones, for which no pointer is built."""
-    return not is_clean(value) if isinstance(value, str) else isinstance(value, (list, _Refused))
+    if isinstance(value, str):
+        return may_look_alike(value) or not is_clean(value)
+    return isinstance(value, (list, _Refused))
 
 
 def _child(pointer: str, token: str) -> str:

@@ -85,11 +85,24 @@ class _Sink(Ledger):
     def __init__(self) -> None:
         super().__init__()
         self.found: list[tuple[int, int, str, str, str, int]] = []
+        self.notes: list[tuple[str, int, int]] = []
+
+    def note(self, code: str, position: int, text: str, count: int) -> None:
+        del text
+        self.notes.append((code, position, count))
 
     def record(
-        self, code: str, act: str, position: int, length: int, was: Sequence[int] = (), now: Sequence[int] = (), count: int = 1
+        self,
+        code: str,
+        act: str,
+        position: int,
+        length: int,
+        was: Sequence[int] = (),
+        now: Sequence[int] = (),
+        count: int = 1,
+        lane: int = 0,
     ) -> None:
-        del was
+        del was, lane
         last = self.found[-1] if self.found else None
         if last is not None and last[2:4] == (code, act) and act == "drop" and last[1] == position:
             self.found[-1] = (last[0], position + length, code, act, "", last[5] + count)
@@ -119,6 +132,8 @@ def look_at_text(text: str, code: Code) -> Looked:
             looked.edits.append(Edit(start, end, now, name, count))
         else:
             looked.remarks.append(Remark(start, end, name, count))
+    for name, place, count in sink.notes:
+        looked.remarks.append(Remark(index(place), index(place), name, count))
     looked.kept = [(name, tally, index(tally.position)) for name, tally in sorted(sink.kept().items())]
     looked.edits = sorted([*looked.edits, *_entities(text, code)], key=lambda edit: edit.start)
     return looked

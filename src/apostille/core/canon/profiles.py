@@ -34,14 +34,16 @@ class Profile:
     """One published rule set.
 
     Attributes:
-        name: ``safe`` or ``report``.
+        name: ``safe``, ``strict`` or ``report``.
         number: Counted up with every change of output bytes.
         is_report: Findings only; the bytes stay as they are.
+        is_strict: Look-alikes are written in one form.
     """
 
     name: str
     number: int
     is_report: bool
+    is_strict: bool = False
 
     @property
     def id(self) -> str:
@@ -50,20 +52,20 @@ class Profile:
 
 
 SAFE = Profile("safe", 1, is_report=False)
+STRICT = Profile("strict", 1, is_report=False, is_strict=True)
 REPORT = Profile("report", 1, is_report=True)
-_PROFILES = {profile.name: profile for profile in (SAFE, REPORT)}
+_PROFILES = {profile.name: profile for profile in (SAFE, STRICT, REPORT)}
 
 
 def find_profile(name: str) -> Profile:
     """Give the profile of this name.
 
     Raises:
-        ConfigurationError: There is none; ``strict`` is described but does not exist yet.
+        ConfigurationError: There is none.
     """
     profile = _PROFILES.get(name)
     if profile is None:
-        reason = "does not exist yet" if name == "strict" else "is unknown"
-        raise ConfigurationError(f"canonicalizer profile {name[:32]!r} {reason}; there are: {', '.join(_PROFILES)}")
+        raise ConfigurationError(f"canonicalizer profile {name[:32]!r} is unknown; there are: {', '.join(_PROFILES)}")
     return profile
 
 
@@ -71,7 +73,7 @@ def profile_id(profile: str = "safe") -> str:
     """Give the whole id of a profile.
 
     Args:
-        profile: ``"safe"`` or ``"report"``.
+        profile: ``"safe"``, ``"strict"`` or ``"report"``.
 
     Returns:
         For example ``"apostille-safe/1 ucd=18.0.0 tables=dc48.."``.

@@ -43,6 +43,12 @@ class RangeMap:
         self._rows = rows
         self._default = default
 
+    def points(self, word: str) -> Iterator[int]:
+        """Give the code points that have a word."""
+        for first, last, own in self._rows:
+            if own == word:
+                yield from range(first, last + 1)
+
     def get(self, point: int) -> str:
         """Give the word of a code point."""
         index = bisect_right(self._starts, point) - 1
@@ -75,6 +81,11 @@ _ASSIGNED = RangeMap("A:" + properties.ASSIGNED.replace(" ", ","), "")
 def script(point: int) -> str:
     """Give the Script property; ``Common`` for what is unassigned too."""
     return _SCRIPTS.get(point)
+
+
+def points_of_script(name: str) -> Iterator[int]:
+    """Give the code points that have this Script property."""
+    return _SCRIPTS.points(name)
 
 
 @lru_cache(maxsize=_REMEMBERED)

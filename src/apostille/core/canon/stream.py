@@ -56,10 +56,10 @@ class _Worker(Protocol):
 
 
 class _TextWorker:
-    def __init__(self, ending: Ending, *, is_report: bool) -> None:
-        self._is_report = is_report
-        self._ledger = Ledger(is_report=is_report)
-        self._engine = TextEngine(self._ledger, ending)
+    def __init__(self, ending: Ending, profile: Profile) -> None:
+        self._is_report = profile.is_report
+        self._ledger = Ledger(is_report=profile.is_report)
+        self._engine = TextEngine(self._ledger, ending, is_strict=profile.is_strict)
         self._urls = UrlWatch()
 
     def feed(self, data: bytes) -> bytes:
@@ -82,7 +82,7 @@ class _CodeWorker(_TextWorker):
     """Looks at code; what hides in it is one finding more."""
 
     def __init__(self, ending: Ending) -> None:
-        super().__init__(ending, is_report=True)
+        super().__init__(ending, REPORT)
         self._words = MixedWords()
 
     def feed(self, data: bytes) -> bytes:
@@ -164,7 +164,7 @@ class Canonicalizer:
 
     Args:
         media_type: Of the value, for example ``"text/plain"``.
-        profile: ``"safe"`` or ``"report"``.
+        profile: ``"safe"``, ``"strict"`` or ``"report"``.
         is_file: A text may end in one line feed, as files do; else in none, as messages do.
         policy: What links and images may do.
 
@@ -250,7 +250,7 @@ def canonicalize(
     Args:
         data: Raw bytes, or a text, which stands for its UTF-8 bytes.
         media_type: Of the value; see ``profiles``.
-        profile: ``"safe"``, or ``"report"``, which changes nothing.
+        profile: ``"safe"``; ``"strict"``, which writes look-alikes in one form; or ``"report"``, which changes nothing.
         is_file: A text may end in one line feed, as files do; else in none, as messages do.
         policy: What links and images may do.
 
@@ -266,7 +266,11 @@ def canonicalize(
     """
     raw = encode(data) if isinstance(data, str) else data
     kind, used = _treatment(media_type, profile)
-    if kind in ("text", "code") and b"://" not in raw and is_unchanged(raw, "file" if is_file else "message"):
+    if (
+        kind in ("text", "code")
+        and b"://" not in raw
+        and is_unchanged(raw, "file" if is_file else "message", is_strict=used.is_strict)
+    ):
         return Canonical(raw, (), used.id, Residue(0, (), len(raw)))
     canonicalizer = Canonicalizer(media_type=media_type, profile=profile, is_file=is_file, policy=policy)
     given = canonicalizer.feed(raw) + canonicalizer.flush()
@@ -293,10 +297,11 @@ def _worker(kind: Kind, profile: Profile, ending: Ending, policy: Policy) -> _Wo
     if kind == "opaque":
         return _OpaqueWorker()
     if kind == "json":
-        return _HeldWorker(MAX_BYTES, partial(canonicalize_json, is_report=is_report), is_report=is_report)
+        read = partial(canonicalize_json, is_report=is_report, is_strict=profile.is_strict)
+        return _HeldWorker(MAX_BYTES, read, is_report=is_report)
     if kind == "markdown":
         from apostille.core.canon import markdown
 
         work = partial(markdown.canonicalize_markdown, policy=policy, ending=ending, is_report=is_report)
         return _HeldWorker(markdown.MAX_BYTES, work, is_report=is_report)
-    return _CodeWorker(ending) if kind == "code" else _TextWorker(ending, is_report=is_report)
+    return _CodeWorker(ending) if kind == "code" else _TextWorker(ending, profile)

@@ -49,14 +49,14 @@ class TailPass:
         self._release()
         self._leave(piece)
 
-    def text(self, text: str) -> None:
+    def text(self, text: str, _position: int) -> None:
         """Take text that no pass changes; it may start or end with white space only if more such text follows."""
         self._release()
         self._emit(text)
 
     def span(self, text: str, _position: int) -> None:
         """Take text that no pass changes, as ``BidiPass.span``."""
-        self.text(text)
+        self.text(text, _position)
 
     def end(self, _position: int) -> None:
         """Drop what is held: the text ends here."""

@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING
 
 from apostille.core.canon.alphabet import ASCII_CONTROLS, CONTROL, KINDS, LF, PLAIN, SP, SPACE, find_trouble
 from apostille.core.canon.bidi import BidiPass
-from apostille.core.canon.findings import SEVERITIES, Finding
+from apostille.core.canon.findings import SEVERITIES, Finding, Lane
+from apostille.core.canon.folding import Folding
 from apostille.core.canon.passes import DropPass, EntryPass, EscapePass, NeighborPass, Token
 from apostille.core.canon.properties import WHITE_SPACE
+from apostille.core.canon.sightings import Sightings
 from apostille.core.canon.tails import MAX_RUN, Ending, TailPass
 from apostille.core.canon.units import UnitPass
 from apostille.errors import CanonicalizationError
 
 if TYPE_CHECKING:
+    from apostille.core.canon.bidi import Following
     from apostille.core.canon.findings import Ledger
     from apostille.core.canon.passes import Pass
 
@@ -34,6 +37,10 @@ _CHUNK_BYTES = 65_536
 
 _PROBE = MAX_RUN // 2
 _SPACES = "".join(map(chr, sorted(WHITE_SPACE)))
+
+
+def _bidi(ledger: Ledger, following: Following) -> BidiPass:
+    return BidiPass(ledger, BidiPass(ledger, BidiPass(ledger, following), is_last=False), is_last=False)
 
 
 def is_clean_ascii(data: bytes) -> bool:
@@ -47,8 +54,16 @@ def is_clean_ascii(data: bytes) -> bool:
     )
 
 
-def is_unchanged(data: bytes, ending: Ending = "message") -> bool:
-    """Tell at a glance that the canonical form of a whole text is the text. False means only that the passes have to look."""
+def is_unchanged(data: bytes, ending: Ending = "message", *, is_strict: bool = False) -> bool:
+    """Tell at a glance that a whole text is canonical and nothing is found in it. False means only that the passes have to look.
+
+    Args:
+        data: Raw bytes.
+        ending: What the end of the text is.
+        is_strict: Under profile ``strict``.
+    """
+    if ending != "data" and (b"  " in data or b"\t" in data or b"\n\n\n" in data or (is_strict and b"\n " in data)):
+        return False
     if ending == "file" and len(data) > 1 and data[-1] == LF:
         return data[-2] > SP and is_clean_ascii(data)
     return not data or (data[-1] > SP and is_clean_ascii(data))
@@ -95,12 +110,22 @@ class TextEngine:
     Args:
         ledger: Takes the findings.
         ending: The text is a message, a file, or a value in which white space at the end is data.
+        is_strict: Look-alikes are written in one form; else they are reported.
     """
 
-    def __init__(self, ledger: Ledger, ending: Ending = "message") -> None:
+    def __init__(self, ledger: Ledger, ending: Ending = "message", *, is_strict: bool = False) -> None:
         self._ledger = ledger
-        self._tails = TailPass(ledger, self._emit, ending)
-        self._bidi = BidiPass(ledger, BidiPass(ledger, BidiPass(ledger, self._tails), is_last=False), is_last=False)
+        is_plain = ending != "data"
+        if is_strict:
+            late = Lane(ledger, 1, is_last=True)
+            bidi = _bidi(
+                late, Sightings(ledger, TailPass(late, self._emit, ending), is_plain=is_plain)
+            )  # what no rule can tell is reported
+            ledger = Lane(ledger, 0, is_last=False)
+            unit = UnitPass(late, bidi.push, bidi.text)
+            self._bidi = _bidi(ledger, Folding(late, unit, bidi, is_plain=is_plain))
+        else:
+            self._bidi = _bidi(ledger, Sightings(ledger, TailPass(ledger, self._emit, ending), is_plain=is_plain))
         self._unit = UnitPass(ledger, self._bidi.push, self._bidi.text)
         neighbors = NeighborPass(ledger, self._unit.push, self._unit.last)
         drops = DropPass(ledger, neighbors.push)

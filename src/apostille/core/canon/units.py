@@ -66,10 +66,10 @@ class UnitPass:
     Args:
         ledger: Takes the findings about what goes.
         push: Takes the pieces.
-        pass_on: Takes text that is not changed and is no white space.
+        pass_on: Takes text that is not changed and is no white space, and the byte offset where it stands, all of it.
     """
 
-    def __init__(self, ledger: Ledger, push: Callable[[Piece], None], pass_on: Callable[[str], None]) -> None:
+    def __init__(self, ledger: Ledger, push: Callable[[Piece], None], pass_on: Callable[[str, int], None]) -> None:
         self._ledger = ledger
         self._push = push
         self._pass = pass_on
@@ -277,7 +277,11 @@ class UnitPass:
                     self._ledger.keep(code, points[index], tokens[index].position, bits=bits)
                 text = "".join(map(chr, points))
                 self.follows(text)
-                self._pass(text)
+                if len(points) == 1 or _is_whole(tokens):
+                    self._pass(text, tokens[0].position)
+                else:
+                    for token in tokens:
+                        self._push(_piece(token))
                 return
         if self._contextual:
             tokens = self._settle_contextual(tokens, following)
@@ -397,6 +401,11 @@ def alternatives_bits(base: int, point: int) -> int:
     if point in a.IDEOGRAPHIC_SELECTORS:
         return sequences.ideographic_count(base).bit_length()
     return 2 if point in a.MONGOLIAN_SELECTORS else 1
+
+
+def _is_whole(tokens: Sequence[Token]) -> bool:
+    """Tell that nothing was dropped between these tokens."""
+    return tokens[-1].position - tokens[0].position == sum(token.length for token in tokens) - tokens[-1].length
 
 
 def _piece(token: Token) -> Piece:

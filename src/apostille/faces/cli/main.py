@@ -133,7 +133,9 @@ def attest(
     media_type: Annotated[str | None, typer.Option(help="Media type; else by the file's name.")] = None,
     agent: Annotated[str, typer.Option(help="Who says it.")] = "command-line",
     principal: Annotated[str | None, typer.Option(help="On whose behalf: a claim of yours.")] = None,
-    profile: Annotated[str, typer.Option(help="Canonicalizer profile: safe or report.")] = "safe",
+    profile: Annotated[
+        str, typer.Option(help="Canonicalizer profile: safe, strict (look-alikes in one form) or report.")
+    ] = "safe",
     salted: Annotated[
         bool, typer.Option("--salted", help="Hide the content's digest behind a salt; the receipt then holds the salt.")
     ] = False,
@@ -207,7 +209,9 @@ def clean(
     files: Annotated[
         list[str] | None, typer.Argument(help="A file, or - for stdin (the default); several with --in-place.")
     ] = None,
-    profile: Annotated[str, typer.Option(help="Canonicalizer profile: safe or report.")] = "safe",
+    profile: Annotated[
+        str, typer.Option(help="Canonicalizer profile: safe, strict (look-alikes in one form) or report.")
+    ] = "safe",
     media_type: Annotated[
         str | None, typer.Option(help="text/plain, text/markdown, application/json, ..; else by the file's ending.")
     ] = None,

@@ -14,7 +14,7 @@ import sys
 from apostille.core.canon import canonicalize, format_findings, profile_id
 from apostille.errors import ApostilleError
 
-DIGEST = "182a0502343f5cd0971777455f2eaa0d1b897199f8f43250f5a8bc0213ed8f99"
+DIGEST = "40e13158ea97d70993090a942de35af04540a547f322e8ac5bd94045dbc76fbb"
 
 ORDINARY = (
     "The refund is 42 EUR.\n\tTotal: 1½ × 10⁵ — “fine”…\n",
@@ -38,6 +38,8 @@ ORDINARY = (
     "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f 🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f\n",
 )
 DAMAGE = (
+    "\u0430\u0441\u03bf\u0251\u1d0f\U0001d41a\uff41\ufb01\u2161\u2f00\ufee2",
+    "\u00a0\u2003\u2236\uff1a\u2011\u201c\u2014\u2026\u0661\u06f4\u06a9\u064a\u4e00\u3078",
     "\u0301\u0323\u0344\u0316\u0f71\u0f73\u09be\u0dca\u0338\u3099\U000110ba\U00016d67\u034f\u0315",
     "\ufe0f\ufe00\ufe01\U000e0100\U000e01ef\u180b\u180f",
     "\U000e0001\U000e0041\U000e0067\U000e0062\U000e007f🏴",
@@ -75,10 +77,11 @@ def corpus() -> list[bytes]:
 def digest() -> str:
     """Hash canonical bytes, findings and refusals of the whole corpus, and the profile id."""
     total = hashlib.sha256(profile_id().encode())
-    inputs = [(data, "text/plain") for data in corpus()] + [(data, "application/json") for data in DOCUMENTS]
-    for data, media_type in inputs:
+    inputs = [(data, "text/plain", profile) for profile in ("safe", "strict") for data in corpus()]
+    inputs += [(data, "application/json", "safe") for data in DOCUMENTS]
+    for data, media_type, profile in inputs:
         try:
-            found = canonicalize(data, media_type=media_type)
+            found = canonicalize(data, media_type=media_type, profile=profile)
         except ApostilleError as error:
             parts = (error.code.encode(), format_findings(getattr(error, "findings", ())))
         else:

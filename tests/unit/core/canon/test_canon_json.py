@@ -56,7 +56,8 @@ def test_canonical_form(why, text, expected):
     assert found.bytes.decode() == expected
     assert found.profile == profile_id()
     again = _json(found.bytes)
-    assert (again.bytes, again.findings) == (found.bytes, ())
+    # A fullwidth letter in a key is reported, and stays.
+    assert (again.bytes, [finding for finding in again.findings if finding.code != "STYLED"]) == (found.bytes, [])
     assert ("JSON_FORM" in [finding.code for finding in found.findings]) == (text != expected)
 
 

@@ -59,7 +59,7 @@ FORMS = [
     ("the same host is not", "[www.b.com](http://b.com/x)", "[www.b.com](http://b.com/x)", []),
     ("a file is no host", "[setup.py](http://b.com/x)", "[setup.py](http://b.com/x)", []),
     ("a user in a link is reported", "<http://b.com@c.com>", "<http://b.com@c.com>", ["URL_USERINFO"]),
-    ("a host of two scripts is reported", "[a](http://p\u0430ypal.com)", "[a](http://p\u0430ypal.com)", ["URL_IDN"]),
+    ("a host of two scripts is reported", "[a](http://p\u0430ypal.com)", "[a](http://p\u0430ypal.com)", ["URL_IDN", "MIXED_SCRIPT"]),
     ("other HTML is reported", "a <b>c</b>", "a <b>c</b>", ["MD_HTML", "MD_HTML"]),
     ("the text rules", "a\u200b**b\U000e0041**", "a**b**", ["ZWSP_DROP", "TAG_DROP"]),
     ("not in code", "`a\u200b` \u200b\n\n```\nb\u200b \n```\n\n    c\u200b", "`a\u200b`\n\n```\nb\u200b \n```\n\n    c\u200b", ["WS_TAIL", "ZWSP_DROP"] + ["CODE_HIDDEN"] * 3),

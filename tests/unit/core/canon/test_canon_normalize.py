@@ -69,7 +69,7 @@ def test_the_quick_look_calls_clean_only_what_is_nfc():
         for index, mark in enumerate(marks):
             text = base + mark + marks[(index * 31) % len(marks)] + "x"
             if a.is_clean(text):
-                assert canonicalize(text).findings == ()
+                assert {finding.code for finding in canonicalize(text).findings} <= {"MARK_DUP"}  # reported, and stays
                 assert _oracle(text) == text
             else:
                 assert 0 <= a.find_trouble(text) < len(text)

@@ -116,7 +116,7 @@ def test_after_the_end_nothing_is_taken():
 
 def test_the_profile_is_checked_at_once():
     with pytest.raises(ConfigurationError):
-        Canonicalizer(profile="strict")
+        Canonicalizer(profile="stricter")
 
 
 ENDLESS = [

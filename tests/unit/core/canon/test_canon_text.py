@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from apostille.core.canon import Canonicalizer, apply_edits, canonicalize
+from apostille.core.canon.lookalikes import CODES as LOOK_ALIKES
 from apostille.errors import CanonicalizationError, ConfigurationError
 
 ENGLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
@@ -136,20 +137,25 @@ CHANGED = [
 ]
 
 
+def beside_look_alikes(findings):
+    """All but the notes that a character looks like another one: test_canon_lookalikes.py is about those."""
+    return [finding for finding in findings if (finding.act, finding.code in LOOK_ALIKES) != ("report", True)]
+
+
 @pytest.mark.parametrize(("why", "text"), UNCHANGED, ids=[why for why, _ in UNCHANGED])
 def test_legitimate_text_stays(why, text):
     found = canonicalize(text)
-    assert (found.bytes, found.findings) == (text.encode(), ())
+    assert (found.bytes, beside_look_alikes(found.findings)) == (text.encode(), [])
 
 
 @pytest.mark.parametrize(("why", "text", "expected", "codes"), CHANGED, ids=[case[0] for case in CHANGED])
 def test_rule(why, text, expected, codes):
     found = canonicalize(text)
     assert found.bytes.decode() == expected
-    assert [finding.code for finding in found.findings] == codes
+    assert [finding.code for finding in beside_look_alikes(found.findings)] == codes
     assert apply_edits(text.encode(), found.findings) == found.bytes
     again = canonicalize(found.bytes)
-    assert (again.bytes, again.findings) == (found.bytes, ())
+    assert (again.bytes, beside_look_alikes(again.findings)) == (found.bytes, [])
 
 
 @pytest.mark.parametrize(("why", "text", "kept"), KEPT, ids=[why for why, _, _ in KEPT])
@@ -256,9 +262,9 @@ def test_every_text_type_has_the_text_rules(media_type):
     assert canonicalize("a\x00", media_type=media_type).bytes == b"a"
 
 
-@pytest.mark.parametrize("profile", ["strict", "", "Safe", "safe/1"])
+@pytest.mark.parametrize("profile", ["stricter", "", "Safe", "safe/1"])
 def test_unknown_profiles(profile):
-    with pytest.raises(ConfigurationError, match="does not exist yet" if profile == "strict" else "unknown"):
+    with pytest.raises(ConfigurationError, match="unknown"):
         canonicalize("a", profile=profile)
 
 

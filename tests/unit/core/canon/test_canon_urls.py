@@ -81,6 +81,7 @@ def test_plain_text_reports_and_keeps():
     whole = canonicalize(data)
     assert whole.bytes == data
     assert [(f.code, f.act, data[f.position : f.position + f.length].decode()) for f in whole.findings] == [
+        ("MIXED_SCRIPT", "report", "p\u0430ypal"),
         ("URL_USERINFO", "report", "http://bank.com@evil.com/x"),
         ("URL_IDN", "report", "http://p\u0430ypal.com"),
         ("URL_USERINFO", "report", "http://v@w.x"),

@@ -4,4 +4,4 @@ Unicode data files licence: LICENSE-UNICODE.txt in this folder.
 """
 
 UCD_VERSION = "18.0.0"
-SHA256 = "9583b0a9f0c2690dc611fbe0ae6fc868a063661878ad2d864ef8c404b03cc01d"
+SHA256 = "f13b484783da2d1e369c75998591a50a3fcb4cf0b43394101ccfa31933ec016f"

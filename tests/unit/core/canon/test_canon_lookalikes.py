@@ -1,0 +1,270 @@
+"""Look-alikes (canonical.md section 7): what profile strict writes in one form, what safe reports, and what neither touches.
+
+Encoders of our own write the same 40 bits by each channel; two payloads must clean to the same bytes under ``strict``, and under
+``safe`` the bytes stay and a finding names the channel.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from apostille.core.canon import apply_edits, canonicalize
+from apostille.core.canon import lookalikes as look
+
+ENGLISH = (
+    "The committee met on Tuesday and approved the budget of 4,200 EUR for the coming year without further discussion. "
+    "Copies of the paper are available at the office; please ask for a copy, or for a scan of the old map, at any time."
+)
+RUSSIAN = (
+    "Все люди рождаются свободными и равными в своём достоинстве и правах. Они наделены разумом и совестью и должны поступать "
+    "в отношении друг друга в духе братства. Каждый человек должен обладать всеми правами и всеми свободами."
+)
+# Final kaf differs to the reader, so it stays: none is here.
+PERSIAN = "همه افراد بشر آزاد به دنیا می\u200cآیند و چیزی گم نمی\u200cشود؛ کتاب پنج ریال است و کیف هم چند ریال، پس شکر و کاغذ و کار و فکر بود."
+JAPANESE = "カードとコードとモードとケーキとデータとページとゲームとルールとサービスとメールとホームとチームとシーズンとニュースとスーパーマン"
+ONE, TWO = "1011001110001111010110100101101001011010", "0100110001110000101001011010010110100101"
+
+
+def swap(pairs):
+    """Write a bit at each character that has another form."""
+
+    def encode(cover, bits):
+        left = iter(bits)
+        return "".join(pairs[char] if char in pairs and next(left, "0") == "1" else char for char in cover)
+
+    return encode
+
+
+def swap_words(pairs):
+    """Write a bit in each word that can be written with other letters only."""
+
+    def encode(cover, bits):
+        left = iter(bits)
+        words = cover.split(" ")
+        return " ".join(
+            "".join(pairs[char] for char in word)
+            if len(word) > 1 and all(char in pairs for char in word) and next(left, "0") == "1"
+            else word
+            for word in words
+        )
+
+    return encode
+
+
+def at_spaces(one):
+    def encode(cover, bits):
+        left = iter(bits)
+        return "".join((one if next(left, "0") == "1" else " ") if char == " " else char for char in cover)
+
+    return encode
+
+
+def _ligatures(cover, bits):
+    parts = cover.split("fi")
+    bits = bits.ljust(len(parts), "0")
+    return parts[0] + "".join(("\ufb01" if bit == "1" else "fi") + part for bit, part in zip(bits, parts[1:], strict=False))
+
+
+def _romans(cover, bits):
+    parts = cover.split("II")
+    bits = bits.ljust(len(parts), "0")
+    return parts[0] + "".join(("\u2161" if bit == "1" else "II") + part for bit, part in zip(bits, parts[1:], strict=False))
+
+
+def _lines(cover, bits):
+    parts = cover.split("\n\n")
+    return parts[0] + "".join(("\n\n\n" if bit == "1" else "\n\n") + part for bit, part in zip(bits, parts[1:], strict=False))
+
+
+CYRILLIC = dict(zip("aceopxyijs", "асеорхуіјѕ", strict=True))
+GREEK = dict(zip("ovABEHIKMNOPTXYZ", "ονΑΒΕΗΙΚΜΝΟΡΤΧΥΖ", strict=True))
+LATIN = {cyrillic: latin for latin, cyrillic in CYRILLIC.items()}
+MATHS = {chr(0x61 + index): chr(0x1D41A + index) for index in range(26)}
+WIDE = {chr(point): chr(point + 0xFEE0) for point in (*range(0x41, 0x5B), *range(0x61, 0x7B), *range(0x30, 0x3A))}
+QUOTES = " ".join(f'"word{letter}"' for letter in "bdfghklmnqrtuvwz" * 2)
+CHANNELS = {
+    "Cyrillic letters in English": (ENGLISH, swap(CYRILLIC), "MIXED_SCRIPT"),
+    "Greek letters in English": ("Tables Open Every About Before Method Paper North Kitchen above hover Onto Anvil " * 3, swap(GREEK), "MIXED_SCRIPT"),
+    "Latin letters in Russian": (RUSSIAN, swap(LATIN), "MIXED_SCRIPT"),
+    "whole words": (ENGLISH + " so see a copy; so is a piece; yes, as a cop is; as so is" * 2, swap_words(CYRILLIC), "WHOLE_SCRIPT"),
+    "mathematical letters": (ENGLISH, swap(MATHS), "STYLED"),
+    "fullwidth letters and digits": (ENGLISH, swap(WIDE), "STYLED"),
+    "ligatures": ("the first fine office fits five flat files " * 5, _ligatures, "STYLED"),
+    "technical letters": ("grating large baggage again, " * 6, swap({"a": "\u0251", "g": "\u0261"}), "TECH_LETTER"),
+    "small capitals": (ENGLISH, swap({"o": "\u1d0f", "v": "\u1d20", "w": "\u1d21", "z": "\u1d22", "c": "\u1d04"}), "TECH_LETTER"),
+    "em spaces": (ENGLISH, at_spaces("\u2003"), "SPACE_VARIANT"),
+    "no-break spaces": (ENGLISH, at_spaces("\u00a0"), "SPACE_VARIANT"),
+    "ideographic spaces": (ENGLISH, at_spaces("\u3000"), "SPACE_VARIANT"),
+    "two spaces": (ENGLISH, at_spaces("  "), "TYPOGRAPHY"),
+    "tabs": (ENGLISH, at_spaces("\t"), "TYPOGRAPHY"),
+    "blank lines": ("line\n\n" * 45 + "end", _lines, "TYPOGRAPHY"),
+    "colons and slashes": ("http://ex.org/a/b " * 20, swap({":": "\u2236", "/": "\u2215"}), "PUNCT_TWIN"),
+    "fullwidth punctuation": ("a:b/c;d,e " * 20, swap({":": "\uff1a", "/": "\uff0f", ";": "\uff1b"}), "PUNCT_TWIN"),
+    "hyphens": ("well-known re-use " * 25, swap({"-": "\u2010"}), "PUNCT_TWIN"),
+    "quotation marks": (QUOTES, swap({'"': "\u201c"}), "TYPOGRAPHY"),
+    "ellipses": ("so... " * 45, lambda cover, bits: "".join("so\u2026 " if bit == "1" else "so... " for bit in bits), "TYPOGRAPHY"),
+    "doubled marks": ("n\u0323ow " * 45, lambda cover, bits: "".join("n\u0323\u0323ow " if bit == "1" else "n\u0323ow " for bit in bits), "MARK_DUP"),
+    "radicals": ("一人大水火山川木 " * 8, swap({"一": "\u2f00", "人": "\u2f08", "大": "\u2f24", "水": "\u2f54"}), "RADICAL"),
+    "long sound marks": (JAPANESE * 2, swap({"ー": "一"}), "KANA_HAN"),
+    "Persian kaf": (PERSIAN * 8, swap({"\u06a9": "\u0643"}), "ARABIC_LETTER"),
+    "Persian digits": ("سال ۱۴۵۶ و ۱۲۳۷۸ چیز " * 6, swap({chr(0x6F0 + d): chr(0x660 + d) for d in (0, 1, 2, 3, 7, 8, 9)}), "DIGIT_SET"),
+    "presentation forms": ("سلام کلام " * 25, swap({"م": "\ufee2"}), "ARABIC_LETTER"),
+    "emoji style": ("I \u2764 it " * 45, swap({"\u2764": "\u2764\ufe0f"}), "EMOJI_STYLE"),
+    "unassigned characters": ("x\u0378 " * 45, swap({"\u0378": "\u0379"}), "UNASSIGNED"),
+    "Roman numerals": ("Louis II and Louis II " * 12, _romans, "STYLED"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_two_payloads_clean_to_one_text_under_strict(name):
+    cover, encode, _ = CHANNELS[name]
+    first, second = encode(cover, ONE), encode(cover, TWO)
+    assert first != second
+    cleaned = canonicalize(first, profile="strict")
+    assert cleaned.bytes == canonicalize(second, profile="strict").bytes
+    assert apply_edits(first.encode(), cleaned.findings) == cleaned.bytes
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_safe_reports_the_channel_and_keeps_the_text(name):
+    cover, encode, code = CHANNELS[name]
+    dirty = encode(cover, ONE)
+    found = canonicalize(dirty)
+    plain = canonicalize(cover)
+    assert code in {finding.code for finding in found.findings}
+    if name not in ("doubled marks", "unassigned characters"):  # the one composes, the other is there in the cover too
+        assert found.bytes == dirty.rstrip().encode()
+        assert code not in {finding.code for finding in plain.findings}
+
+
+MEANING = [
+    ("fractions and units", "½ mg and 1½ µg, 5 µm, 3 m², 20 ℃, 2 Ω, 10 ℓ, 1⁄2"),
+    ("superscripts and ordinals", "10⁵ CFU, x², H₂O, 1ª, 2º, ᵃ"),
+    ("signs", "﷼ ™ № ℗ ℮ § ¶ † ©"),
+    ("a word of two scripts with a hyphen", "USB-кабель и CD-диск"),
+    ("a Greek letter in a formula", "Δx = hν, μm, λx, Σx, πr²"),
+    ("IPA", "[ɡɑː] /bɪɡ/ ˈfəʊnətɪk ɡæs ʃɑ̃"),
+    ("mathematics", "a ∶ b, x ∈ A, 5 − 3, A ∖ B, 2 ∣ 4, a ≤ b"),
+    ("Russian that is all twins", "Вот оса, а вот роса: она со всеми, а сор у Саха."),
+    ("Ukrainian", "Він її бачить, і вона є тут; поїхав із Києва"),
+    ("Greek", "Όλοι οι άνθρωποι γεννιούνται ελεύθεροι και ίσοι"),
+    ("Persian", "می\u200cخواهم کتاب ۱۲۳"),
+    ("Arabic", "كتاب يوم ١٢٣٤ في"),
+    ("Japanese", "一口サイズの力士、エロ、カー。「Ａ」　".rstrip("　").replace("Ａ", "A")),
+    ("Chinese with fullwidth punctuation", "使用Python，然后：好（的）！"),
+    ("Vietnamese", "Tất cả mọi người sinh ra đều được tự do"),
+    ("Hebrew points", "בְּרֵאשִׁית בָּרָא אֱלֹהִים"),
+    ("joined emoji and keycaps", "👩\u200d💻 ❤\ufe0f\u200d🔥 1\ufe0f\u20e3 👍🏽 👩\u200d❤\ufe0f\u200d👨 🧑\u200d⚕\ufe0f"),
+    ("guillemets", "« oui » et ‹ non ›"),
+    ("Tibetan", "བོད་སྐད་ཀྱི"),
+    ("a flag", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"),
+]
+
+
+@pytest.mark.parametrize(("why", "text"), MEANING, ids=[why for why, _ in MEANING])
+@pytest.mark.parametrize("profile", ["strict", "safe"])
+def test_meaning_stays(profile, why, text):
+    assert canonicalize(text, profile=profile).bytes.decode() == text
+
+
+STRICT = [
+    ("the example of a mixed word", "p\u0430ypal", "paypal", ["MIXED_SCRIPT"]),
+    ("a whole word in English", "they \u0441\u043e\u0440\u0435 well", "they cope well", ["WHOLE_SCRIPT"]),
+    ("a word no one can tell", "д\u0062ж", "д\u0062ж", []),
+    ("French spaces", "oui\u00a0: 5\u00a0%\u202f!", "oui : 5 % !", ["SPACE_VARIANT"] * 3),
+    ("an ideographic space between Han", "漢\u3000字", "漢\u3000字", []),
+    ("a narrow space before Mongolian", "\u1828\u202f\u1828 a\u202fb", "\u1828\u202f\u1828 a b", ["SPACE_VARIANT"]),
+    ("typography", "“a” – ‘b’…", "\"a\" - 'b'...", ["TYPOGRAPHY"] * 6),
+    ("indentation in steps of two", "a\n\tb\n   c", "a\n    b\n  c", ["TYPOGRAPHY"] * 2),
+    ("one blank line at most", "a\n\n\n\nb", "a\n\nb", ["TYPOGRAPHY"]),
+    ("four marks", "x\u0316\u0317\u0318\u0319\u031c", "x\u0316\u0317\u0318\u0319", ["MARK_DUP"]),
+    ("a selector of mathematics", "\u2268\ufe00", "\u2268", ["VS_DROP"]),
+    ("an ideographic selector", "葛\U000e0100", "葛", ["IVS_DROP"]),
+    ("a selector of Mongolian", "\u1828\u1820\u180b\u1828", "\u1828\u1820\u180b\u1828", []),
+    ("kana between kana", "か\u30d8か カ\u3078カ", "か\u3078か カ\u30d8カ", ["KANA_HAN"] * 2),
+    ("an Arabic digit after a Persian one", "\u06f4 \u0661", "\u06f4 \u06f1", ["DIGIT_SET"]),
+    ("two sets with evidence of both", "\u06f4 \u0661 \u0664", "\u06f4 \u0661 \u0664", []),
+    ("a Greek minority in a short word", "h\u03bd h\u03bfw", "h\u03bd h\u03bfw", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("why", "text", "expected", "codes"), STRICT, ids=[case[0] for case in STRICT])
+def test_strict(why, text, expected, codes):
+    found = canonicalize(text, profile="strict")
+    assert found.bytes.decode() == expected
+    assert sorted({f.code for f in found.findings if f.act in ("drop", "replace")}) == sorted(set(codes))
+    assert apply_edits(text.encode(), found.findings) == found.bytes
+    assert found.profile.startswith("apostille-strict/1 ucd=")
+
+
+def test_white_space_in_json_and_markdown_is_data():
+    text = "if x:\n    y\t= 1\n\n\n\nz  =  2"
+    assert canonicalize(text, media_type="text/markdown", profile="strict").bytes.decode() == text
+    found = canonicalize('{"a":"x  y\\u2003z \\ud835\\udc1a"}', media_type="application/json", profile="strict")
+    assert found.bytes == b'{"a":"x  y z a"}'
+    assert [(finding.code, finding.pointer) for finding in found.findings[1:]] == [("SPACE_VARIANT", "/a"), ("STYLED", "/a")]
+
+
+def test_keys_are_reported_and_stay():
+    found = canonicalize('{"\\u0440\\u0430ypal":"\\u0440\\u0430ypal"}', media_type="application/json", profile="strict")
+    assert found.bytes.decode() == '{"\u0440\u0430ypal":"paypal"}'
+
+
+def test_code_is_looked_at_and_stays():
+    text = "x = “p\u0430ypal”"
+    found = canonicalize(text, media_type="text/x-code", profile="strict")
+    assert found.bytes.decode() == text
+    assert {finding.code for finding in found.findings} == {"CODE_MIXED", "MIXED_SCRIPT", "TYPOGRAPHY"}
+
+
+def test_positions_of_findings_are_those_of_the_raw_bytes():
+    """Behind dropped characters, in a bidi window, behind a composed letter: the place is still that of the raw value."""
+    text = "e\u0301\u200b \u05d0\u200f! \u2067x\u2069 \u200d\u0430b \u200bp\u0430ypal\u2026"
+    found = canonicalize(text)
+    word = next(finding for finding in found.findings if finding.was[:1] == (ord("p"),))
+    assert text.encode()[word.position : word.position + word.length].decode() == "p\u0430ypal"
+    noted = next(finding for finding in found.findings if finding.code == "TYPOGRAPHY")
+    assert text.encode()[noted.position : noted.position + noted.length].decode() == "\u2026"
+
+
+HOSTILE = {
+    "words of two scripts": "p\u0430",
+    "one long word": "\u0430",
+    "twins with no evidence": "\u0430\u0441 ",
+    "Arabic digits": "\u0661\u06f1",
+    "punctuation": "\u2236\uff1a",
+    "spaces": "\u2003 ",
+    "styled letters": "\U0001d41a",
+    "kana": "\u3078\u30d8",
+    "selectors": "\u2764\ufe0f",
+    "letters and blank lines": "a\n\n\n",
+}
+
+
+@pytest.mark.parametrize("profile", ["safe", "strict"])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_twice_the_text_takes_about_twice_the_time(name, profile):
+    def cost(size):
+        data = (HOSTILE[name] * size)[:size].encode()
+        best = 9.0
+        for _ in range(3):
+            start = time.thread_time()
+            canonicalize(data, profile=profile)
+            best = min(best, time.thread_time() - start)
+        return best
+
+    cost(100)
+    assert cost(40_000) < 2.6 * cost(20_000) + 0.02
+
+
+def test_the_tables_are_in_order():
+    """A letter is in one class of twins; what something becomes is nothing that becomes something else."""
+    points = [point for row in look._CLASSES for point in row]
+    assert len(points) == len(set(points))
+    for _, parts in look.FOLDS.values():
+        assert not any(part in look.FOLDS or part in look.TECHNICAL or part in look.PUNCTUATION for part in parts)
+    for row in look._CLASSES:
+        assert len({look.word_script(point) for point in row}) > 1 or len(row) == 1
+        assert all(map(look.word_script, row))
