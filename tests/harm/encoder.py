@@ -9,6 +9,13 @@ from __future__ import annotations
 import json
 import sys
 
+SPACES = {" ": "\u2004"}
+
+
+def _table(name: str) -> dict[str, object]:
+    method = name.rpartition(" ")[2]
+    return {"method": "lookalike", "replacements": SPACES} if method == "spaces" else {"method": method}
+
 
 def _appended(module: object, cover: str, secret: str) -> str:
     return cover + module.encode(secret)  # type: ignore[attr-defined]
@@ -35,9 +42,13 @@ def hide(name: str, cover: str, secret: str) -> str:
         import c2pa_text as module
 
         return module.embed_manifest(cover, secret.encode())
+    if name == "silverspeak":  # carries nothing itself: the secret chooses which letters are replaced
+        from silverspeak import random_attack
+
+        return random_attack(cover, percentage=0.2, random_seed=sum(secret.encode()))
     import pyUnicodeSteganography as module
 
-    return module.encode(cover, secret, method=name.rpartition(" ")[2])
+    return module.encode(cover, secret, **_table(name))
 
 
 def read(name: str, text: str) -> str | None:
@@ -64,7 +75,7 @@ def read(name: str, text: str) -> str | None:
         return None if found is None else found.decode()
     import pyUnicodeSteganography as module
 
-    return module.decode(text, method=name.rpartition(" ")[2])
+    return module.decode(text, **_table(name))
 
 
 if __name__ == "__main__":

@@ -65,6 +65,19 @@ def test_nothing_that_was_seen_looks_different(corpus):
         assert not unknown, f"{key}: {unknown[:10]}"
 
 
+@pytest.mark.interop
+def test_every_fully_qualified_emoji_keeps_its_bytes():
+    """All of emoji-test.txt as Debian has it: alone, within words, and one behind the other."""
+    path = FOLDER / "small/usr/share/unicode/emoji/emoji-test.txt"
+    if not path.is_file():
+        unavailable("emoji-test.txt is not here: run tools/harm-setup.sh")
+    rows = (line.split(";") for line in path.read_text("utf-8").splitlines() if line and not line.startswith("#"))
+    emoji = ["".join(chr(int(word, 16)) for word in row[0].split()) for row in rows if row[1].split()[0] == "fully-qualified"]
+    assert len(emoji) > 3_500
+    for text in (*emoji, *(f"a{one}b {one}{one}" for one in emoji), " ".join(emoji), "".join(emoji)):
+        assert canonicalize(text).bytes == text.encode(), ascii(text[:50])
+
+
 def test_code_of_this_repository_stays():
     for path in (path for folder in ("src", "tools", "bench") for path in (REPO / folder).rglob("*.py")):
         data = path.read_bytes()
