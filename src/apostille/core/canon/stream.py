@@ -10,7 +10,7 @@ from apostille.core.canon.code import MixedWords, hidden_in_code
 from apostille.core.canon.findings import SEVERITIES, Finding, Ledger
 from apostille.core.canon.json_values import MAX_BYTES, canonicalize_json
 from apostille.core.canon.policy import DEFAULT, Policy
-from apostille.core.canon.profiles import OPAQUE, REPORT, find_profile, kind_of
+from apostille.core.canon.profiles import OPAQUE, REPORT, essence_of, find_profile, kind_of
 from apostille.core.canon.residue import Residue
 from apostille.core.canon.tails import Ending
 from apostille.core.canon.text import TextEngine, encode, is_unchanged
@@ -56,10 +56,10 @@ class _Worker(Protocol):
 
 
 class _TextWorker:
-    def __init__(self, ending: Ending, profile: Profile) -> None:
+    def __init__(self, ending: Ending, profile: Profile, *, is_plain: bool) -> None:
         self._is_report = profile.is_report
         self._ledger = Ledger(is_report=profile.is_report)
-        self._engine = TextEngine(self._ledger, ending, is_strict=profile.is_strict)
+        self._engine = TextEngine(self._ledger, ending, is_strict=profile.is_strict, is_plain=is_plain)
         self._urls = UrlWatch()
 
     def feed(self, data: bytes) -> bytes:
@@ -82,7 +82,7 @@ class _CodeWorker(_TextWorker):
     """Looks at code; what hides in it is one finding more."""
 
     def __init__(self, ending: Ending) -> None:
-        super().__init__(ending, REPORT)
+        super().__init__(ending, REPORT, is_plain=True)
         self._words = MixedWords()
 
     def feed(self, data: bytes) -> bytes:
@@ -179,7 +179,7 @@ class Canonicalizer:
     ) -> None:
         kind, used = _treatment(media_type, profile)
         self._profile = _id(kind, used, policy)
-        self._worker = _worker(kind, used, "file" if is_file else "message", policy)
+        self._worker = _worker(media_type, used, "file" if is_file else "message", policy)
         self._findings: tuple[Finding, ...] = ()
         self._residue: Residue | None = None
         self._is_open = True
@@ -292,8 +292,8 @@ def _id(kind: Kind, profile: Profile, policy: Policy) -> str:
     return OPAQUE if kind == "opaque" else profile.id
 
 
-def _worker(kind: Kind, profile: Profile, ending: Ending, policy: Policy) -> _Worker:
-    is_report = profile.is_report
+def _worker(media_type: str, profile: Profile, ending: Ending, policy: Policy) -> _Worker:
+    kind, is_report = kind_of(media_type), profile.is_report
     if kind == "opaque":
         return _OpaqueWorker()
     if kind == "json":
@@ -304,4 +304,6 @@ def _worker(kind: Kind, profile: Profile, ending: Ending, policy: Policy) -> _Wo
 
         work = partial(markdown.canonicalize_markdown, policy=policy, ending=ending, is_report=is_report)
         return _HeldWorker(markdown.MAX_BYTES, work, is_report=is_report)
-    return _CodeWorker(ending) if kind == "code" else _TextWorker(ending, profile)
+    if kind == "code":
+        return _CodeWorker(ending)
+    return _TextWorker(ending, profile, is_plain=essence_of(media_type) == "text/plain")

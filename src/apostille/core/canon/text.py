@@ -111,11 +111,12 @@ class TextEngine:
         ledger: Takes the findings.
         ending: The text is a message, a file, or a value in which white space at the end is data.
         is_strict: Look-alikes are written in one form; else they are reported.
+        is_plain: Runs of white space inside it are layout, and no data as in tables.
     """
 
-    def __init__(self, ledger: Ledger, ending: Ending = "message", *, is_strict: bool = False) -> None:
+    def __init__(self, ledger: Ledger, ending: Ending = "message", *, is_strict: bool = False, is_plain: bool = True) -> None:
         self._ledger = ledger
-        is_plain = ending != "data"
+        is_plain = is_plain and ending != "data"
         if is_strict:
             late = Lane(ledger, 1, is_last=True)
             bidi = _bidi(

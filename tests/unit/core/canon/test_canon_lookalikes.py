@@ -268,3 +268,12 @@ def test_the_tables_are_in_order():
     for row in look._CLASSES:
         assert len({look.word_script(point) for point in row}) > 1 or len(row) == 1
         assert all(map(look.word_script, row))
+
+
+def test_white_space_in_tables_is_data():
+    """A TAB parts two columns of text/tab-separated-values: the layout rules are for plain text alone."""
+    table = "a\tb  c\n1\t2\n"
+    for media_type in ("text/tab-separated-values", "text/csv", "text/html"):
+        found = canonicalize(table, media_type=media_type, profile="strict", is_file=True)
+        assert found.bytes.decode() == table
+    assert canonicalize(table, profile="strict", is_file=True).bytes.decode() != table
