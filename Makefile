@@ -57,7 +57,7 @@ faults: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/python bench/bench.py --results bench/results.md $(BENCH)
 
-# Other projects' logs, in an environment of their own; make bench measures them beside ours once they are there.
+# Other projects' logs and cleaners, in an environment of their own; make bench measures them beside ours once they are there.
 PEERS := .venv-peers
 bench-peers: $(PEERS)/.installed
 

@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 import report
-from figures import gateway, growth, machine, peers, profiles, reading, text, writing
+from figures import cleaners, gateway, growth, machine, peers, profiles, reading, text, writing
 from figures.stage import Stage
 
 _KINDS = {"writing": writing, "reading": reading, "text": text, "gateway": gateway, "growth": growth}
@@ -55,6 +55,7 @@ def main() -> None:
             "r": round(r),
             "c": round(1 / commit),
             "figures": stage.as_json(),
+            "cleaners": cleaners.measure(stage) if wanted("text") else [],
             "peers": peers.measure(stage) if wanted("peers") else [],
             "profiles": profiles.measure(stage) if wanted("profiles") else {},
         }

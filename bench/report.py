@@ -15,7 +15,14 @@ _PEER_FACTS = (
 
 def page(document: dict[str, Any]) -> str:
     """Return the page as Markdown."""
-    parts = [_head(document), _figures(document["figures"]), _peers(document["peers"]), _profiles(document["profiles"]), _CAVEATS]
+    parts = [
+        _head(document),
+        _figures(document["figures"]),
+        _cleaners(document["cleaners"]),
+        _peers(document["peers"]),
+        _profiles(document["profiles"]),
+        _CAVEATS,
+    ]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
@@ -52,6 +59,41 @@ def _figures(rows: list[dict[str, Any]]) -> str:
         cells = (row["name"], row["goal"] or "-", row["reached"] or "-", value, row["ratio"], f"{row['r']:,.0f}", row["note"])
         text.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     return "\n".join(text)
+
+
+def _cleaners(cleaners: list[dict[str, Any]]) -> str:
+    if not cleaners:
+        return ""
+    text = [
+        "## Other cleaners",
+        "",
+        "The same texts, bytes in and bytes out, CPU time; ours measured before and after each. Left: pairs of hidden payloads that",
+        "still differ after cleaning. Changed: ordinary lines that come out as another text (NFC counts as unchanged). Ours / peer is",
+        "speed: above 1, ours is faster.",
+        "",
+        "| cleaner | ASCII MB/s | mixed MB/s | 1 KB µs | ours / peer: ASCII; mixed; 1 KB | left | changed |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    notes = []
+    for row in cleaners:
+        if "error" in row:
+            text.append(f"| {_cell(row['name'])} | not available: {_cell(row['error'])} | | | | | |")
+            continue
+        ratio = "-"
+        if ours := row.get("ours"):
+            ratios = (ours["ascii"] / row["ascii"], ours["mixed"] / row["mixed"], row["answer_us"] / ours["answer_us"])
+            ratio = "; ".join(f"{value:.2g}" if value < 10 else f"{value:,.0f}" for value in ratios)
+        cells = (
+            f"{row['name']} {row['version']}",
+            *(_number(row[rate]) for rate in ("ascii", "mixed", "answer_us")),
+            ratio,
+            f"{len(row['left'])} of {row['pairs']}",
+            f"{len(row['changed'])} of {row['lines']}",
+        )
+        text.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+        parts = [f"{key}: {'; '.join(row[key])}" for key in ("left", "changed") if row[key]]
+        notes.append(f"- **{row['name']}**: {_cell('. '.join(parts) or 'nothing left, nothing changed')}.")
+    return "\n".join([*text, "", *notes])
 
 
 def _peers(peers: list[dict[str, Any]]) -> str:
@@ -122,5 +164,8 @@ _CAVEATS = """
 - The probes of peers run on one machine without a witness, as does this bench. capsule-emit and tracekit-ai offer witnesses, which
   are there to see what their "no" stands for; waxseal and vaara offer outside anchors. Ours without a witness or a remembered head
   does not show a rewrite with the real keys either, and its verdict says UNWITNESSED.
+- Other cleaners do other work too: disarm.canonicalize is made for comparing identifiers and says that it is not for sentences,
+  disarm.strip_format makes one line of many, ftfy mends encodings and does not claim to close channels. The samples
+  (`bench/peers/cleaner_samples.py`) are ours and follow our own list of classes, which favors ours.
 - Peers differ in what they promise; the columns beside their rates matter more than the rates.
 """
