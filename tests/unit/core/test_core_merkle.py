@@ -185,3 +185,23 @@ def test_consistency_by_hand():
 def test_consistency_refused(size1, root1, size2, root2, proof):
     with pytest.raises(ConsistencyError):
         merkle.check_consistency(size1, root1, size2, root2, proof)
+
+
+def test_no_index_below_the_first_leaf():
+    """In a tree of one leaf an index of -1 with an empty proof would lead to its root."""
+    leaf = merkle.leaf_hash(b"x")
+    with pytest.raises(InclusionError):
+        merkle.check_inclusion(-1, 1, leaf, [], leaf)
+
+
+def test_a_proof_has_up_to_63_hashes_of_32_bytes():
+    leaf, sibling = merkle.leaf_hash(b"x"), bytes(32)
+    root = leaf
+    for _ in range(63):
+        root = merkle.node_hash(root, sibling)
+    merkle.check_inclusion(0, 2**63, leaf, [sibling] * 63, root)
+    with pytest.raises(InclusionError):
+        merkle.check_inclusion(0, 2**64, leaf, [sibling] * 64, merkle.node_hash(root, sibling))
+    short = sibling[1:]
+    with pytest.raises(InclusionError):
+        merkle.check_inclusion(0, 2, leaf, [short], merkle.node_hash(leaf, short))

@@ -7,8 +7,15 @@ import itertools
 import pytest
 
 from apostille.core import checkpoint, evidence, keys, note
-from apostille.core.policy import Group, Policy, open_checkpoint, parse_policy
-from apostille.errors import InvalidSignatureError, MalformedCheckpointError, MalformedError, MalformedNoteError, UntrustedError
+from apostille.core.policy import MAX_POLICY_BYTES, Group, Policy, open_checkpoint, parse_policy
+from apostille.errors import (
+    InvalidSignatureError,
+    MalformedCheckpointError,
+    MalformedError,
+    MalformedNoteError,
+    TooLargeError,
+    UntrustedError,
+)
 from tests.simulators.world import seed
 from tests.unit.core.core_kit import LOG, LOG_06, LOG_ED, LOG_PQ, ORIGIN, example
 
@@ -297,3 +304,17 @@ def test_not_a_checkpoint(text):
 def test_not_a_note():
     with pytest.raises(MalformedNoteError):
         open_checkpoint(TEXT, NO_WITNESS)
+
+
+@pytest.mark.parametrize("char", ["\x00", "\x07", "\x0b", "\r", "\x7f", "\x85", "\u2028", "\u2029"])
+def test_nothing_that_some_readers_take_for_a_line_end(char):
+    """In a comment too: what one reader passes over as a comment may be a line to another."""
+    with pytest.raises(MalformedError, match="line 1"):
+        parse_policy(f"# {char}\nquorum none\n".encode())
+
+
+def test_the_largest_trust_file():
+    head = b"quorum none\n#"
+    assert parse_policy(head + b"x" * (MAX_POLICY_BYTES - len(head))) == Policy(())
+    with pytest.raises(TooLargeError):
+        parse_policy(head + b"x" * (MAX_POLICY_BYTES - len(head) + 1))

@@ -31,10 +31,13 @@ from apostille.core.checkpoint import parse_checkpoint, subtree_message
 from apostille.core.digest import sha256
 from apostille.core.opening import SALT_BYTES
 from apostille.core.policy import Policy, parse_policy
+from apostille.core.receipt import parse_receipt
+from apostille.core.statement import parse_statement
 from apostille.core.strict import canonical_json
-from apostille.errors import ApostilleError, IncompleteError, MalformedError, UntrustedError, VerificationError
+from apostille.errors import ApostilleError, IncompleteError, MalformedError, PolicyError, UntrustedError, VerificationError
 from apostille.faces import codes
 from apostille.services import keeper as keeper_module
+from apostille.services import verifier
 from apostille.services.attester import Draft, utc_text
 from apostille.services.examination import Examination
 from apostille.services.genesis import genesis
@@ -43,6 +46,7 @@ from apostille.services.publisher import LogSigner
 from apostille.services.receipts import build_pending
 from apostille.services.verifier import VerifiedReceipt, examine_receipt, verify_receipt
 from tests.simulators.world import World, seed
+from tests.unit.core import core_kit
 
 
 @dataclass(frozen=True)
@@ -477,6 +481,53 @@ def test_a_pending_receipt(evidence):
 def test_an_altered_pending_receipt(evidence, change, code):
     """Never better than pending: altered is still altered."""
     assert judge(changed(evidence.pending, change), evidence.world.policy())[0] == code
+
+
+def test_the_steps_of_a_pending_receipt(evidence):
+    examination = Examination()
+    altered = changed(evidence.pending, lambda v: put(v["pending"]["envelope"]["signatures"][0], "keyid", b64(bytes(32))))
+    examine_receipt(examination, altered, evidence.world.policy())
+    assert [(step.number, step.outcome) for step in examination.steps] == [
+        (1, "passed"),
+        (3, "failed"),
+        (6, "passed"),
+        (7, "passed"),
+        (2, "failed"),
+    ]
+
+
+def test_a_statement_as_old_as_the_limit_is_pending_still(evidence):
+    said_at = parse_statement(parse_receipt(evidence.pending).envelope.unverified_payload).predicate["captured_at"]
+    for limit, word in ((said_at, "PENDING"), (said_at[:-1] + "~", "OVERDUE")):
+        examination = Examination()
+        examine_receipt(examination, evidence.pending, evidence.world.policy(), overdue_before=limit)
+        assert examination.missing[0].message.startswith(word)
+
+
+@pytest.mark.parametrize("is_bound", [True, False])
+def test_a_log_whose_name_does_not_bind_its_root_key_is_said_to_be_one(monkeypatch, is_bound):
+    origin = core_kit.ORIGIN if is_bound else "log.example/plain"
+    log = note.VerifierKey(origin, note.ED25519, core_kit.LOG_ED.public)
+    monkeypatch.setattr(core_kit, "ORIGIN", origin)
+    monkeypatch.setattr(core_kit, "LOG", log)
+    receipt = core_kit.example.__wrapped__().receipt()
+    examination = Examination()
+    assert examine_receipt(examination, receipt, Policy((log,)), artifact=core_kit.CANONICAL) is not None
+    notice = "the log's name does not bind its root key: the log key alone could replace it"
+    assert (notice in examination.notices) is not is_bound
+
+
+def test_a_key_statement_names_the_key_that_signed_it():
+    """Its signer is who may certify; the name that it gives itself is compared all the same."""
+    fields = {"event": "certify", "usage": "statement", "held_by": "agent", "issuer": "0" * 64}
+    for key, is_taken in ((core_kit.KEEPER, True), (core_kit.AGENT, False)):
+        text = core_kit._key_statement(2, core_kit.KEEPER, core_kit.AGENT.spki, {**fields, "key_id": key.key_id})
+        envelope = core_kit.sign(core_kit.KEEPER, text)
+        if is_taken:
+            assert verifier._read_key_statement(envelope, core_kit.KEEPER.spki, 2)[0].predicate["key_id"] == key.key_id
+            continue
+        with pytest.raises(PolicyError, match="names another key"):
+            verifier._read_key_statement(envelope, core_kit.KEEPER.spki, 2)
 
 
 def test_overdue(evidence):
