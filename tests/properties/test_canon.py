@@ -78,7 +78,8 @@ def test_every_text_keeps_the_laws(text):
     again = canonicalize(found.bytes)
     assert (again.bytes, changes(again.findings)) == (found.bytes, [])
     if is_clean(text):
-        assert {finding.code for finding in found.findings} <= {"WS_TAIL", "WS_END"}
+        # Look-alikes are reported in clean text too, and stay.
+        assert {finding.code for finding in found.findings if finding.act != "report"} <= {"WS_TAIL", "WS_END"}
     json.loads(format_findings(found.findings))
 
 
