@@ -183,7 +183,10 @@ def link_policy(folder: StoreFolder) -> Policy:
     Raises:
         ConfigurationError: A setting that is unknown, or of the wrong kind.
     """
-    table = folder.settings().get("links", {}) if folder.config.exists() else {}
+    try:
+        table = folder.settings().get("links", {})
+    except NotFoundError:
+        table = {}
     if not isinstance(table, dict):
         raise ConfigurationError(f"{folder.config.name}: links is a table")
     try:
