@@ -51,7 +51,7 @@ LINES: dict[str, str] = {
     "Persian, ZWNJ": "همه می\u200cآیند و کتاب\u200cها را می\u200cخوانند.",
     "Hindi, ZWNJ": "पुल का उद्\u200cघाटन कल होगा।",
     "Marathi, ZWJ": "नदीच्या दर्\u200dया खोल आहेत.",
-    "Bengali, ZWJ": "র\u200d্যাব আজ এসেছে।",
+    "Bengali, ZWJ": "\u09b0\u200d\u09cd\u09af\u09be\u09ac \u0986\u099c \u098f\u09b8\u09c7\u099b\u09c7\u0964",
     "Malayalam, ZWNJ": "തമിഴ്\u200cനാട് കേരളത്തിന്റെ അയൽ സംസ്ഥാനമാണ്.",
     "Sinhala, ZWJ": "ශ්\u200dරී ලංකාව ලස්සනයි.",
     "Khmer, ZWSP between words": "ខ្ញុំ\u200bចូលចិត្ត\u200bភាសា\u200bខ្មែរ។",
