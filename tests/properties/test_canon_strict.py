@@ -9,9 +9,9 @@ from __future__ import annotations
 import unicodedata2
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from test_canon import hostile
+from test_canon import hold_for_every_cut, hostile
 
-from apostille.core.canon import Canonicalizer, apply_edits, canonicalize
+from apostille.core.canon import apply_edits, canonicalize
 from apostille.core.canon import lookalikes as look
 from apostille.core.canon.alphabet import KINDS, UNASSIGNED
 
@@ -63,16 +63,7 @@ def test_every_text_keeps_the_laws(text, is_file):
 @settings(LAWS, max_examples=300)
 @given(texts, st.sampled_from(["strict", "safe"]), st.data())
 def test_no_cut_shows(text, profile, data):
-    raw = text.encode()
-    whole = canonicalize(raw, profile=profile)
-    for cuts in ([data.draw(st.integers(0, len(raw)))], sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=12)))):
-        stream = Canonicalizer(profile=profile)
-        given, start = b"", 0
-        for cut in (*cuts, len(raw)):
-            given += stream.feed(raw[start:cut])
-            start = cut
-        given += stream.flush()
-        assert (given, stream.findings) == (whole.bytes, whole.findings)
+    hold_for_every_cut(text, profile, data)
 
 
 @settings(LAWS, max_examples=200)
