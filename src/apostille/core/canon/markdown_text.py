@@ -102,9 +102,10 @@ class _Sink(Ledger):
         count: int = 1,
         lane: int = 0,
     ) -> None:
-        del was, lane
+        del lane
         last = self.found[-1] if self.found else None
-        if last is not None and last[2:4] == (code, act) and act == "drop" and last[1] == position:
+        is_same = last is not None and last[2:4] == (code, act) and act == "drop" and last[1] == position
+        if last is not None and is_same and not (code == "C2PA_TEXT" and was[:1] == (a.BOM,)):
             self.found[-1] = (last[0], position + length, code, act, "", last[5] + count)
             return
         self.found.append((position, position + length, code, act, "".join(map(chr, now)), count))

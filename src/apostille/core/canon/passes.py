@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from apostille.core.canon import alphabet as a
+from apostille.core.canon.hidden_bytes import C2PA_HEADER, C2PA_LENGTH_BYTES, C2PA_MAGIC, selector_byte
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -275,9 +276,6 @@ class DropPass:
     Spec: canonical.md section 6.2 "C2PA text manifest", section 6.3; C2PA 2.x, "Embedding manifests into unstructured text".
     """
 
-    _MAGIC = b"C2PATXT\0"
-    _HEADER = len(_MAGIC) + 1 + 4
-
     def __init__(self, ledger: Ledger, push: Push) -> None:
         self._ledger = ledger
         self._push = push
@@ -292,7 +290,7 @@ class DropPass:
 
     def push(self, token: Token) -> None:
         """Take a token."""
-        value = _selector_byte(token.point) if self._held or self._manifest else None
+        value = selector_byte(token.point) if self._held or self._manifest else None
         if self._manifest:
             if value is not None:
                 self._manifest -= 1
@@ -323,23 +321,17 @@ class DropPass:
 
     def _takes(self, value: int) -> bool:
         index = len(self._header)
-        if index < len(self._MAGIC) and value != self._MAGIC[index]:
+        if index < len(C2PA_MAGIC) and value != C2PA_MAGIC[index]:
             return False
         self._header += bytes([value])
         return True
 
     def _begin(self) -> None:
-        if len(self._header) == self._HEADER:
-            self._manifest = int.from_bytes(self._header[-4:], "big")
+        if len(self._header) == C2PA_HEADER:
+            self._manifest = int.from_bytes(self._header[-C2PA_LENGTH_BYTES:], "big")
             for token in self._held:
                 drop(self._ledger, "C2PA_TEXT", token)
             self._held, self._header = [], b""
-
-
-def _selector_byte(point: int) -> int | None:
-    if 0xFE00 <= point <= 0xFE0F:
-        return point - 0xFE00
-    return point - 0xE0100 + 16 if 0xE0100 <= point <= 0xE01EF else None
 
 
 def _drop_code(point: int) -> str:

@@ -6,7 +6,8 @@ and what becomes of it depends on nothing but itself, the next character, and th
 fed character by character equal to the form over the whole text.
 
 On arrival go marks over 30 on a base, counted on the canonical decomposition (MARK_FLOOD), marks of another script than the
-base letter's (MARK_FOREIGN), and invisible characters over 16 in one place. Then, until nothing changes any more: compose, ask
+base letter's (MARK_FOREIGN), and invisible characters over 16 in one place; selectors that go for that are held, up to 4,096, so
+that a row of them is one finding, and what it spells can be read. Then, until nothing changes any more: compose, ask
 ``rules.judge``, change. The changes are few; a unit that still changes after eight rounds loses its contextual characters
 (UNSTABLE_RUN, a fault in the rules).
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 MAX_ROUNDS = 8
 MAX_INVISIBLE = 16
+MAX_ROW = 4_096
 MAX_UNIT = 64
 # Code points: what is decided about shorter units is remembered.
 _PLANNED = 8
@@ -80,6 +82,7 @@ class UnitPass:
         self._weight = 0  # marks on it so far, those inside it left aside
         self._is_flooded = False
         self._row = 0  # invisible characters since the last visible one
+        self._spilled: list[Token] = []  # selectors over that in a row, which go
         self._contextual = 0  # contextual characters in the unit
         self._chain = ""  # the unit as the beginning of joined emoji, without U+FE0F
         self._may_strike = False
@@ -125,6 +128,10 @@ class UnitPass:
         if self._tokens:
             tokens, self._tokens = self._tokens, []
             self._decide(tokens, following)
+        if self._spilled:
+            for token in self._spilled:
+                drop(self._ledger, "VS_RUN", token)
+            self._spilled.clear()
         self._begin_row()
         self._contextual, self._chain = 0, ""
         self._base, self._weight, self._is_flooded = a.SP, 0, False
@@ -175,7 +182,12 @@ class UnitPass:
 
     def _invisible(self, token: Token, code: str) -> bool:
         if self._row >= MAX_INVISIBLE:
-            drop(self._ledger, code, token)
+            row = self._spilled or self._tokens
+            is_run = bool(row) and row[-1].point in a.SELECTORS and token.point in a.SELECTORS
+            if is_run and len(self._spilled) < MAX_ROW:
+                self._spilled.append(token)
+            else:
+                drop(self._ledger, code, token)
             return False
         self._row += 1
         self._tokens.append(token)

@@ -11,7 +11,8 @@ from typing import Any
 from apostille.core.canon import Canonicalizer, canonicalize, format_findings
 from apostille.core.canon.findings import Finding
 from apostille.core.canon.policy import parse_policy
-from apostille.faces.cli.terminal import STDIN, Terminal, read_input, write_output
+from apostille.faces.cli.meanings import spelt
+from apostille.faces.cli.terminal import STDIN, Terminal, plain, read_input, write_output
 
 _CHUNK = 65_536
 
@@ -77,4 +78,5 @@ def _line(finding: Finding) -> str:
     was = " ".join(f"U+{point:04X}" for point in finding.was[:8]) + (" .." if len(finding.was) > 8 else "")
     now = " ".join(f"U+{point:04X}" for point in finding.now[:8])
     change = f"{was} -> {now}" if now else was
-    return f"[{color}]{finding.code}[/] {finding.act} at byte {finding.position}: {change} ({finding.count})"
+    told = plain(spelt(finding), limit=1_000)
+    return f"[{color}]{finding.code}[/] {finding.act} at byte {finding.position}: {change} ({finding.count}){told}"

@@ -14,7 +14,7 @@ import sys
 from apostille.core.canon import canonicalize, format_findings, profile_id
 from apostille.errors import ApostilleError
 
-DIGEST = "40e13158ea97d70993090a942de35af04540a547f322e8ac5bd94045dbc76fbb"
+DIGEST = "8e93420103af8a593af9a66580a909eba17e857488c02bf839b86137796efc54"
 
 ORDINARY = (
     "The refund is 42 EUR.\n\tTotal: 1½ × 10⁵ — “fine”…\n",
