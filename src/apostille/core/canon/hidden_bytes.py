@@ -3,8 +3,8 @@
 ==============  ==========================================================================================================
 VS_RUN          a selector for a byte: U+FE00 to U+FE0F are 0 to 15, U+E0100 to U+E01EF are 16 to 255
 TAG_DROP        tag letters are ASCII: U+E0020 to U+E007E less U+E0000
-C2PA_TEXT       selectors as above behind U+FEFF: ``C2PATXT`` and a zero byte, a version, a length in four bytes, and the manifest,
-                which alone is given
+C2PA_TEXT       selectors as above behind U+FEFF: ``C2PATXT`` and a zero byte, a version, a length in four bytes, and the
+                manifest, which alone is given
 ==============  ==========================================================================================================
 
 What stays in the text is not in it: where the first selector of a row is listed for its base, the bytes begin with the next one.
