@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from apostille.core.canon.markdown_parse import Parsed
+    from apostille.core.canon.options import TextOptions
     from apostille.core.canon.residue import Tally
     from apostille.core.canon.tails import Ending
 
@@ -111,7 +112,7 @@ class _Sink(Ledger):
         self.found.append((position, position + length, code, act, "".join(map(chr, now)), count))
 
 
-def look_at_text(text: str, code: Code) -> Looked:
+def look_at_text(text: str, code: Code, options: TextOptions) -> Looked:
     """Ask the text rules about a text; the edits leave all code as it is."""
     out: list[str] = []
     done = 0
@@ -120,7 +121,7 @@ def look_at_text(text: str, code: Code) -> Looked:
         done = end
     masked = "".join((*out, text[done:]))
     sink = _Sink()
-    engine = TextEngine(sink, "data")
+    engine = TextEngine(sink, "data", options=options)
     engine.feed_text(masked)
     engine.flush()
     index = _indexes(masked)

@@ -23,12 +23,15 @@ from apostille.core.canon import alphabet as a
 from apostille.core.canon import properties as p
 from apostille.core.canon import rules, sequences
 from apostille.core.canon.normalize import MARKS, MAY_COMPOSE, decompose, joins, nfc
+from apostille.core.canon.options import DEFAULT_TEXT
 from apostille.core.canon.passes import Token, drop
+from apostille.core.canon.sequences import compatibility_variants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from apostille.core.canon.findings import Ledger
+    from apostille.core.canon.options import TextOptions
 
 MAX_ROUNDS = 8
 MAX_INVISIBLE = 16
@@ -37,7 +40,7 @@ MAX_UNIT = 64
 # Code points: what is decided about shorter units is remembered.
 _PLANNED = 8
 
-_CODES = {a.ZWNJ: "ZWNJ", a.ZWJ: "ZWJ", a.CGJ: "CGJ", a.MVS: "MVS"}
+_CODES = {a.ZWNJ: "ZWNJ", a.ZWJ: "ZWJ", a.CGJ: "CGJ", a.MVS: "MVS", a.ZWSP: "ZWSP"}
 _CODES |= dict.fromkeys(a.STANDARD_SELECTORS, "VS") | dict.fromkeys(a.IDEOGRAPHIC_SELECTORS, "IVS")
 _CODES |= dict.fromkeys(a.MONGOLIAN_SELECTORS, "FVS")
 
@@ -63,16 +66,25 @@ class Piece(NamedTuple):
 
 
 class UnitPass:
-    """Collects a unit and decides about it (MARK_FLOOD, MARK_FOREIGN, NFC and the codes of ``rules``).
+    """Collects a unit and decides about it (MARK_FLOOD, MARK_FOREIGN, NFC, CJK_COMPAT and the codes of ``rules``).
 
     Args:
         ledger: Takes the findings about what goes.
         push: Takes the pieces.
         pass_on: Takes text that is not changed and is no white space, and the byte offset where it stands, all of it.
+        options: Of the text rules.
     """
 
-    def __init__(self, ledger: Ledger, push: Callable[[Piece], None], pass_on: Callable[[str, int], None]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        push: Callable[[Piece], None],
+        pass_on: Callable[[str, int], None],
+        options: TextOptions = DEFAULT_TEXT,
+    ) -> None:
         self._ledger = ledger
+        self._options = options
+        self._keeps = options.keeps
         self._push = push
         self._pass = pass_on
         self._tokens: list[Token] = []
@@ -116,6 +128,12 @@ class UnitPass:
             self._context(token)
         elif kind == a.BIDI:
             self._invisible(token, "BIDI_DROP")
+        elif point == a.ZWSP:
+            self._context(token)
+        elif kind == a.SINGLETON and self._options.cjk_compat == "vs" and point in compatibility_variants():
+            base, selector = compatibility_variants()[point]
+            self.push(token._replace(point=base, was=token.raw, code="CJK_COMPAT"))
+            self.push(Token(selector, token.position + token.length, 0, (), "CJK_COMPAT"))
         else:
             self._starter(token, kind)
 
@@ -227,6 +245,8 @@ class UnitPass:
             self._chain = chr(point)
         elif a.KINDS[point] == a.UNASSIGNED:
             self._ledger.keep("UNASSIGNED", point, token.position)
+        elif a.KINDS[point] == a.DROP:
+            self._ledger.keep("PUA_KEEP", point, token.position, bits=self._options.pua_bits)
         self._carry(token)
 
     def _carry(self, token: Token) -> None:
@@ -283,7 +303,11 @@ class UnitPass:
     def _decide(self, tokens: list[Token], following: int) -> None:
         points = tuple([token.point for token in tokens])
         if len(points) <= _PLANNED and not any(token.code for token in tokens) and a.KINDS[points[0]] != a.SPACE:
-            plan = _unchanged(points, self._before, following, self._stacked()) if self._contextual else _unchanged(points)
+            plan = (
+                _unchanged(points, self._before, following, self._stacked(), self._keeps)
+                if self._contextual
+                else _unchanged(points)
+            )
             if plan is not None:
                 for index, code, bits in plan:
                     self._ledger.keep(code, points[index], tokens[index].position, bits=bits)
@@ -312,7 +336,7 @@ class UnitPass:
         """Change the unit until nothing is left to change."""
         for _ in range(MAX_ROUNDS):
             points = nfc([token.point for token in tokens])
-            change = rules.judge(points, self._before, following, self._stacked())
+            change = rules.judge(points, self._before, following, self._stacked(), self._keeps)
             if change is None:
                 return tokens
             tokens = self._change(tokens, points, change)
@@ -370,27 +394,32 @@ class UnitPass:
 
     def _emit_changed(self, tokens: Sequence[Token], text: str) -> None:
         """Emit one piece per stretch of raw bytes; dropped characters may lie between the stretches."""
+        code = "CJK_COMPAT" if tokens[0].point in compatibility_variants() else "NFC"
         position, length = tokens[0].position, 0
         was: list[int] = []
         for token in tokens:
             if token.position != position + length:
-                self._push(Piece(text, position, length, tuple(was), "NFC", 1 if text else 0))
+                self._push(Piece(text, position, length, tuple(was), code, 1 if text else 0))
                 text, position, length, was = "", token.position, 0, []
             was += token.raw
             length += token.length
-        self._push(Piece(text, position, length, tuple(was), "NFC", 1 if text else 0))
+        self._push(Piece(text, position, length, tuple(was), code, 1 if text else 0))
 
 
 @lru_cache(maxsize=4_096)
 def _unchanged(
-    points: tuple[int, ...], before: int = rules.NOTHING, following: int = rules.NOTHING, stacked: int = rules.NOTHING
+    points: tuple[int, ...],
+    before: int = rules.NOTHING,
+    following: int = rules.NOTHING,
+    stacked: int = rules.NOTHING,
+    keeps: frozenset[str] = frozenset(),
 ) -> tuple[tuple[int, str, int], ...] | None:
     """Say that nothing in a unit has to change, and what is kept in it: index, code, bits. Most units of a text are alike."""
     if a.BIDI_CONTROLS.intersection(points) or nfc(points) != points:
         return None
     if not a.CONTEXTUAL.intersection(points):
         return ()
-    if rules.judge(points, before, following, stacked) is not None:
+    if rules.judge(points, before, following, stacked, keeps) is not None:
         return None
     kept: list[tuple[int, str, int]] = []
     for index, point in enumerate(points):

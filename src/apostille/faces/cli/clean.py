@@ -10,6 +10,7 @@ from typing import Any
 
 from apostille.core.canon import Canonicalizer, canonicalize, format_findings
 from apostille.core.canon.findings import Finding
+from apostille.core.canon.options import parse_text_options, parse_words
 from apostille.core.canon.policy import parse_policy
 from apostille.faces.cli.meanings import spelt
 from apostille.faces.cli.terminal import STDIN, Terminal, plain, read_input, write_output
@@ -25,9 +26,10 @@ def clean(
     media_type: str | None,
     findings_file: Path | None,
     links: dict[str, Any] | None = None,
+    options: list[str] | None = None,
 ) -> int:
     """Clean a file or stdin. Text is streamed, so that a pipe of any length needs little memory."""
-    policy = parse_policy(links or {})
+    policy = parse_policy(links or {}, parse_text_options(parse_words(options or [])))
     media_type = media_type or guess_type(name)
     whole = partial(canonicalize, media_type=media_type, profile=profile, is_file=True, policy=policy)
     if terminal.as_json:

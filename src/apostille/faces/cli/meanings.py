@@ -64,6 +64,7 @@ MEANINGS: Final = {
     "EMOJI_ZWJ": "A joiner between emoji that form no known sequence.",
     "EMOJI_QUALIFY": "An emoji sequence without its style selectors.",
     "C2PA_TEXT": "A C2PA manifest wrapped into invisible selectors.",
+    "C2PA_KEEP": "A C2PA manifest that an option keeps; counted as residue.",
     "VS_KEEP": "Variation selectors of listed sequences; counted as residue.",
     "IVS_KEEP": "Ideographic variation selectors of listed sequences; counted as residue.",
     "FVS_KEEP": "Mongolian variation selectors that show; counted as residue.",
@@ -80,6 +81,9 @@ MEANINGS: Final = {
     "MARK_FOREIGN": "A combining mark of another script than its letter.",
     "NFC": "Another spelling of a character than the composed one (NFC).",
     "CJK_COMPAT": "A compatibility ideograph, which NFC replaces.",
+    "PUA_KEEP": "Private use characters that an option keeps; counted as residue.",
+    "ZWSP_KEEP": "Zero width spaces between words that an option keeps; counted as residue.",
+    "SPACE_KEEP": "No-break spaces that an option keeps; counted as residue.",
     "DI_KEEP": "Format characters that show in their script; counted as residue.",
     # bidi
     "BIDI_DROP": "A direction control that moves nothing.",

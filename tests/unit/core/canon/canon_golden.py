@@ -14,7 +14,7 @@ import sys
 from apostille.core.canon import canonicalize, format_findings, profile_id
 from apostille.errors import ApostilleError
 
-DIGEST = "8e93420103af8a593af9a66580a909eba17e857488c02bf839b86137796efc54"
+DIGEST = "166c36543cf11781e7fcbb20eb13c8327fd424d04519830abfd0dc487ed444ec"
 
 ORDINARY = (
     "The refund is 42 EUR.\n\tTotal: 1½ × 10⁵ — “fine”…\n",
