@@ -560,6 +560,37 @@ def test_clean_markdown(home):
     assert b"write it as img.example.com" in wrong.err
 
 
+def test_clean_with_options(home):
+    """Options of the text rules; a wrong one says what is allowed."""
+    thai = "ไทย\u200bไทย\n".encode()
+    assert home.ok("clean", stdin=thai).out == "ไทยไทย\n".encode()
+    kept = home.ok("clean", "--option", "sea_zwsp=keep", "--option", "eol=crlf", stdin=thai)
+    assert kept.out == "ไทย\u200bไทย\r\n".encode()
+    assert b"ZWSP_KEEP keep at byte 9: U+200B (1)" in kept.err
+    home.file("icons.txt", "a\ue0a0\ue000\n".encode())
+    assert home.run("clean", "--in-place", "icons.txt", "--option", "pua_allow=U+E0A0-U+E0D4").code == 1
+    assert (home.work / "icons.txt").read_bytes() == "a\ue0a0\n".encode()
+    for words, says in ((["sea_zwsp=yes"], b"sea_zwsp is drop or keep"), (["zwsp=keep"], b"there are: c2pa, chillu"), (["eol"], b"no NAME=VALUE")):
+        wrong = home.run("clean", *[part for word in words for part in ("--option", word)], stdin=b"a")
+        assert (wrong.code, says in wrong.err) == (78, True)
+
+
+def test_attest_by_the_options_of_the_store(fresh):
+    """The table [text] acts on what is attested, and the signed profile id names it."""
+    fresh.ok("init")
+    config = fresh.work / ".apostille" / "apostille.toml"
+    fresh.file("said.txt", "ไทย\u200bไทย\ue000\n".encode())
+    with config.open("a") as settings:
+        settings.write('\n[text]\nsea_zwsp = "keep"\n')
+    (made,) = fresh.ok("--json", "attest", "said.txt").json
+    assert (fresh.work / "said.canonical.txt").read_bytes() == "ไทย\u200bไทย\n".encode()
+    assert re.search(" tables=[0-9a-f]{64} policy=[0-9a-f]{64}$", made["profile"])
+    fresh.ok("verify", "said.canonical.txt.receipt.json")
+    config.write_text(config.read_text().replace('"keep"', '"yes"'))
+    wrong = fresh.run("attest", "said.txt")
+    assert (wrong.code, b"[text]: sea_zwsp is drop or keep" in wrong.err) == (78, True)
+
+
 def test_attest_markdown_by_the_policy_of_the_store(fresh):
     """The table [links] acts on what is attested, and the signed profile id names it."""
     fresh.ok("init")

@@ -42,7 +42,7 @@ def test_a_text_file(fresh):
     result = scan(fresh, "é.txt")
     assert result.code == 1
     assert result.text.splitlines()[:3] == [
-        "é.txt:1:4: TAG_DROP hidden: U+E0041 -> removed",
+        'é.txt:1:4: TAG_DROP hidden: U+E0041 -> removed, spells 1 byte: 41 "A"',
         "é.txt:1:7: ZWSP_DROP warning: U+200B -> removed",
         "é.txt:3:4: BIDI_OVERRIDE hidden: U+202E -> removed",
     ]
@@ -326,7 +326,7 @@ def test_progress_on_a_terminal(fresh):
             pass
         os.close(mine)
     assert process.returncode == 1
-    assert b"a.txt:1:4: TAG_DROP hidden: U+E0041 -> removed\n" in out
+    assert b'a.txt:1:4: TAG_DROP hidden: U+E0041 -> removed, spells 1 byte: 41 "A"\n' in out
     assert b"scanning" in seen
 
 

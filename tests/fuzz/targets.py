@@ -59,7 +59,7 @@ from apostille.faces.gateway import app, chat, chat_read, chat_write, inputs, pr
 from apostille.faces.gateway.cleaning import Cleaning
 from apostille.services.audit import AuditState, RunState, format_state, parse_state
 from apostille.services.verifier import verify_receipt
-from apostille.storage.folder import StoreFolder, gateway_settings, keeper_settings, link_policy
+from apostille.storage.folder import StoreFolder, canon_policy, gateway_settings, keeper_settings
 from apostille.storage.heads import FolderHeadMemory
 from apostille.storage.vault import FileVault
 from tests.unit.core import core_kit as kit
@@ -609,7 +609,7 @@ def _settings(data: bytes) -> Any:
     _SETTINGS.put(data)
     found = gateway_settings(StoreFolder(_SETTINGS.folder))
     wiring.split_address(found.listen)
-    return found, keeper_settings(StoreFolder(_SETTINGS.folder)), link_policy(StoreFolder(_SETTINGS.folder))
+    return found, keeper_settings(StoreFolder(_SETTINGS.folder)), canon_policy(StoreFolder(_SETTINGS.folder))
 
 
 def _head(data: bytes) -> Any:

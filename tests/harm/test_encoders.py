@@ -6,6 +6,7 @@ Those that hide in what draws nothing are undone by ``safe``. Those that swap le
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -75,6 +76,18 @@ def test_its_own_decoder_finds_nothing_after_cleaning(name):
         cleaned.append(canonicalize(raw).bytes.decode())
         assert secret not in (speak(name=name, text=cleaned[-1]) or "")
     assert cleaned == [ENCODERS[name]] * 2
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize(("name", "code"), [("emojito-py", "VS_RUN"), ("blindtag", "TAG_DROP"), ("c2pa-text", "C2PA_TEXT")])
+def test_the_finding_holds_what_was_hidden(name, code):
+    """Emojito closes its row with the style of the emoji."""
+    for secret in SECRETS:
+        (found,) = canonicalize(speak(name=name, cover=COVER, secret=secret)).findings
+        hidden = secret.encode() + (b"\x0f" if name == "emojito-py" else b"")
+        decoded = found.decoded
+        assert (found.code, decoded.first, decoded.length) == (code, hidden, len(hidden))
+        assert decoded.sha256 == hashlib.sha256(hidden).hexdigest()
 
 
 @pytest.mark.interop

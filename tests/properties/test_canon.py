@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from apostille.core.canon import Canonicalizer, apply_edits, canonicalize, format_findings
 from apostille.core.canon.alphabet import KINDS, PLAIN, is_clean
 from apostille.core.canon.findings import Ledger
+from apostille.core.canon.policy import DEFAULT
 from apostille.core.canon.text import TextEngine
 from apostille.errors import ApostilleError
 
@@ -83,12 +84,12 @@ def test_every_text_keeps_the_laws(text):
     json.loads(format_findings(found.findings))
 
 
-def hold_for_every_cut(text, profile, data):
+def hold_for_every_cut(text, profile, data, policy=DEFAULT):
     """Bytes and findings are those of the whole text, wherever it is cut."""
     raw = text.encode()
-    whole = canonicalize(raw, profile=profile)
+    whole = canonicalize(raw, profile=profile, policy=policy)
     for cuts in ([data.draw(st.integers(0, len(raw)))], sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=12)))):
-        stream = Canonicalizer(profile=profile)
+        stream = Canonicalizer(profile=profile, policy=policy)
         given, start = b"", 0
         for cut in (*cuts, len(raw)):
             given += stream.feed(raw[start:cut])

@@ -38,7 +38,7 @@ from apostille.services.runs import Committed, Pending
 from apostille.services.runs import Run as Chain
 from apostille.services.verifier import VerifiedReceipt, verify_receipt
 from apostille.storage.files import PUBLIC_FILE, read_file, replace_file
-from apostille.storage.folder import link_policy
+from apostille.storage.folder import canon_policy
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -412,7 +412,7 @@ def open_store(
             raise ConfigurationError("a socket goes with the origin of its log, and without a folder")
         return Apostille(wiring.connect_socket(Path(socket), origin, holder="program", held_by="agent"))
     folder = wiring.store_folder(path)
-    return Apostille(open_log(folder, holder="program", held_by="agent"), link_policy(folder))
+    return Apostille(open_log(folder, holder="program", held_by="agent"), canon_policy(folder))
 
 
 def verify(

@@ -1,6 +1,6 @@
 """The folder of a store: where its files lie, and its settings in ``apostille.toml``.
 
-apostille.toml   format and origin; optional clock_accepted_before, tables [gateway], [clients], [keeper] and [links]
+apostille.toml   format and origin; optional clock_accepted_before, tables [gateway], [clients], [keeper], [links] and [text]
 store.sqlite     the database               keys/   private keys, unit keys
 keeper.sock      where the keeper listens
 keeper.lock      held by the keeper         log/    published tiles and checkpoint
@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from apostille.core.canon.options import parse_text_options
 from apostille.core.canon.policy import Policy, parse_policy
 from apostille.errors import ConfigurationError, NotFoundError
 from apostille.storage import files
 
 FORMAT = 1
-_SETTINGS = {"format", "origin", "clock_accepted_before", "gateway", "clients", "keeper", "links"}
+_SETTINGS = {"format", "origin", "clock_accepted_before", "gateway", "clients", "keeper", "links", "text"}
 # Settings of the gateway with a few values each; the first is the default.
 _CHOICES = {"answers": ("text/plain", "text/markdown"), "profile": ("safe", "strict")}
 DEFAULT_LISTEN = "127.0.0.1:8464"
@@ -192,22 +193,28 @@ def keeper_settings(folder: StoreFolder) -> KeeperSettings:
     return KeeperSettings(Path(path), int(mode, 8), tuple(uids))
 
 
-def link_policy(folder: StoreFolder) -> Policy:
-    """Read the ``[links]`` table: what links and images in Markdown may do; without a store or a table the default.
+def canon_policy(folder: StoreFolder) -> Policy:
+    """Read ``[links]``, what links and images in Markdown may do, and ``[text]``, options of the text rules.
+
+    Without a store or a table it is the default.
 
     Raises:
         ConfigurationError: A setting that is unknown, or of the wrong kind.
     """
     try:
-        table = folder.settings().get("links", {})
+        settings = folder.settings()
     except NotFoundError:
-        table = {}
-    if not isinstance(table, dict):
-        raise ConfigurationError(f"{folder.config.name}: links is a table")
+        settings = {}
+    tables = {name: settings.get(name, {}) for name in ("links", "text")}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise ConfigurationError(f"{folder.config.name}: {name} is a table")
     try:
-        return parse_policy(table)
+        name, options = "text", parse_text_options(tables["text"])
+        name, policy = "links", parse_policy(tables["links"], options)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{folder.config.name}: [links]: {error}") from error
+        raise ConfigurationError(f"{folder.config.name}: [{name}]: {error}") from error
+    return policy
 
 
 def add_client(folder: StoreFolder, key_sha256: str, agent: str) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from apostille.core.canon.options import TextOptions
 from apostille.core.canon.policy import Policy
 from apostille.errors import ConfigurationError
-from apostille.storage.folder import StoreFolder, add_client, gateway_settings, link_policy
+from apostille.storage.folder import StoreFolder, add_client, canon_policy, gateway_settings
 
 HEAD = 'format = 1\norigin = "a.example/x"\n'
 KEY = "ab" * 32
@@ -35,11 +36,13 @@ def test_a_file_that_was_edited_by_hand_is_left_as_it_is(tmp_path, before):
 
 def test_the_policy_of_links(tmp_path):
     folder = StoreFolder(tmp_path)
-    assert link_policy(folder) == Policy(), "where there is no store"
+    assert canon_policy(folder) == Policy(), "where there is no store"
     folder.config.write_text(HEAD)
-    assert link_policy(folder) == Policy()
+    assert canon_policy(folder) == Policy()
     folder.config.write_text(HEAD + '[links]\nimage_hosts = ["a.b"]\nlink_hosts = ["*.c.d"]\nqueries = "drop"\n')
-    assert link_policy(folder) == Policy(("a.b",), ("*.c.d",), "drop")
+    assert canon_policy(folder) == Policy(("a.b",), ("*.c.d",), "drop")
+    folder.config.write_text(HEAD + '[text]\nsea_zwsp = "keep"\npua_allow = ["U+E000"]\n')
+    assert canon_policy(folder) == Policy(text=TextOptions(sea_zwsp="keep", pua_allow=((0xE000, 0xE000),)))
     gateway_settings(folder)
 
 
@@ -58,12 +61,12 @@ def test_the_texts_of_answers(tmp_path):
             gateway_settings(folder)
 
 
-@pytest.mark.parametrize("table", ["links = 1\n", "[links]\nimages = []\n", "[links]\nimage_hosts = ['A']\n", "[links]\nqueries = 1\n"])
+@pytest.mark.parametrize("table", ["links = 1\n", "[links]\nimages = []\n", "[links]\nimage_hosts = ['A']\n", "[links]\nqueries = 1\n", "text = 1\n", "[text]\neol = 'cr'\n"])
 def test_wrong_policies_name_the_file(tmp_path, table):
     folder = StoreFolder(tmp_path)
     folder.config.write_text(HEAD + table)
     with pytest.raises(ConfigurationError, match=r"apostille\.toml: "):
-        link_policy(folder)
+        canon_policy(folder)
 
 
 @pytest.mark.parametrize("agent", ["", 'a"b', "a\\b", "a\nb"])

@@ -21,6 +21,7 @@ LF = 0x0A
 CR = 0x0D
 SP = 0x20
 BOM = 0xFEFF
+ZWSP = 0x200B
 ZWNJ = 0x200C
 ZWJ = 0x200D
 CGJ = 0x034F
@@ -44,7 +45,7 @@ JOINERS = frozenset({ZWNJ, ZWJ})
 DUPLOYAN_CONTROLS = frozenset(range(0x1BCA0, 0x1BCA4))
 HIEROGLYPH_CONTROLS = frozenset(range(0x13430, 0x13440))
 BIDI_CONTROLS = frozenset({0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)})
-LINE_BREAK_HINTS = frozenset({0x200B, 0x2060, BOM})
+LINE_BREAK_HINTS = frozenset({ZWSP, 0x2060, BOM})
 # Not ignorable by property, but they draw nothing in a text: annotation marks, the object character, a rest without ink.
 INKLESS = frozenset({*range(0xFFF9, 0xFFFD), 0x1D159})
 
@@ -75,10 +76,10 @@ SIGNS_OF_VOWELS = {
     )
 }
 
-# What a neighbour decides about (UnitPass).
-CONTEXTUAL = JOINERS | SELECTORS | DUPLOYAN_CONTROLS | HIEROGLYPH_CONTROLS | {CGJ, MVS}
+# What a neighbour decides about (UnitPass); U+200B goes before it comes there, unless an option keeps it.
+CONTEXTUAL = JOINERS | SELECTORS | DUPLOYAN_CONTROLS | HIEROGLYPH_CONTROLS | {CGJ, MVS, ZWSP}
 # What goes wherever it stands.
-DROPPED = (p.IGNORABLE | INKLESS) - CONTEXTUAL - BIDI_CONTROLS - TAGS - {L_FILLER, V_FILLER}
+DROPPED = (p.IGNORABLE | INKLESS) - (CONTEXTUAL - {ZWSP}) - BIDI_CONTROLS - TAGS - {L_FILLER, V_FILLER}
 
 # Kinds. The order matters: from CONTROL on a pass before the units has to see the character, from CONTEXT on all places are
 # trouble, from MARK on a character needs its neighbours.

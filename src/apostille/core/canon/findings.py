@@ -5,7 +5,7 @@ A finding is written as the JSON object::
     {"act":"drop","code":"TAG_DROP","len":8,"n":2,"now":[],"pos":5,"sev":"h","was":[917576,917577]}
 
 ``pos`` and ``len`` count bytes of the raw value, ``was`` and ``now`` are code points, ``n`` says how many neighbouring findings
-of one code were merged. Three keys appear only where they are needed:
+of one code were merged. Four keys appear only where they are needed:
 
 ``was_sha256``, ``now_sha256``
     ``was`` or ``now`` is longer than 32 code points and was cut to the first 32; this is the SHA-256 (hex) of the whole in
@@ -14,6 +14,9 @@ of one code were merged. Three keys appear only where they are needed:
     The finding lies inside a JSON document: a JSON Pointer (RFC 6901) to the string or member. ``pos`` and ``len`` then count
     bytes of the *decoded* string, because the same characters may be spelt with escapes. It explains the whole-value edit
     ``JSON_FORM`` and is not an edit of its own. Pointers over 1,024 characters are cut and end in U+2026.
+``decoded``
+    The characters of a VS_RUN, TAG_DROP or C2PA_TEXT spell bytes (``hidden_bytes``): ``{"hex":"6869","len":2,"sha256":".."}``,
+    the first 64 of them, how many there are, and the SHA-256 of all.
 
 Edits of a text never overlap. A cluster that is interrupted by dropped characters is reported in pieces: the first piece
 becomes the composed text, the others become nothing.
@@ -31,6 +34,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from apostille.core.canon.hidden_bytes import C2PA_START, Decoded, decoder
 from apostille.core.canon.jcs import format_json
 from apostille.core.canon.residue import Residue, Tally, measure
 
@@ -45,7 +49,7 @@ _DIGEST_POINTS = 1_024
 # i note, w warning, h payload-shaped, e error. Codes are never renamed or reused.
 _NOTES = (
     "CGJ_KEEP CJK_COMPAT DI_KEEP EMOJI_QUALIFY EMOJI_VS ENC_BOM EOL_FORM FINDINGS_CUT FVS_KEEP IVS_KEEP JOINER_SPELL JSON_FORM "
-    "MVS_KEEP NFC VS_KEEP WS_END ZWJ_KEEP ZWNJ_KEEP BLOB_OPAQUE MD_FORM "
+    "MVS_KEEP NFC VS_KEEP WS_END ZWJ_KEEP ZWNJ_KEEP BLOB_OPAQUE MD_FORM C2PA_KEEP PUA_KEEP SPACE_KEEP ZWSP_KEEP "
     "ARABIC_LETTER DIGIT_SET EMOJI_STYLE KANA_HAN MARK_DUP PUNCT_TWIN RADICAL SPACE_VARIANT STYLED TECH_LETTER TYPOGRAPHY"
 )
 _WARNINGS = (
@@ -81,6 +85,7 @@ class Finding:
         pointer: JSON Pointer, for findings inside a JSON document.
         was_sha256: Hex digest of the whole of ``was`` if it was cut.
         now_sha256: Hex digest of the whole of ``now`` if it was cut.
+        decoded: The bytes that the characters spell.
     """
 
     code: str
@@ -94,6 +99,7 @@ class Finding:
     pointer: str | None = None
     was_sha256: str | None = None
     now_sha256: str | None = None
+    decoded: Decoded | None = None
 
     def as_json(self) -> dict[str, object]:
         """Give the JSON object of this finding (module docstring)."""
@@ -107,8 +113,13 @@ class Finding:
             "sev": self.severity,
             "was": list(self.was),
         }
-        optional = {"pointer": self.pointer, "was_sha256": self.was_sha256, "now_sha256": self.now_sha256}
-        return value | {key: text for key, text in optional.items() if text is not None}
+        optional = {
+            "decoded": None if self.decoded is None else self.decoded.as_json(),
+            "now_sha256": self.now_sha256,
+            "pointer": self.pointer,
+            "was_sha256": self.was_sha256,
+        }
+        return value | {key: one for key, one in optional.items() if one is not None}
 
 
 def format_findings(findings: Iterable[Finding]) -> bytes:
@@ -134,7 +145,7 @@ def excerpt(text: str) -> tuple[tuple[int, ...], str | None]:
 class _Run:
     """Neighbouring findings of one code that are becoming one."""
 
-    __slots__ = ("_digest", "_undigested", "act", "code", "count", "end", "now", "pointer", "position", "was")
+    __slots__ = ("_decoder", "_digest", "_undigested", "act", "code", "count", "end", "now", "pointer", "position", "was")
 
     def __init__(self, code: str, act: str, position: int, pointer: str | None) -> None:
         self.code = code
@@ -148,13 +159,15 @@ class _Run:
         # Once there is more than is shown: the digest of all of it, and what has not gone in yet.
         self._digest: hashlib._Hash | None = None
         self._undigested: list[int] = []
+        self._decoder = decoder(code)
 
     def takes(self, act: str, position: int, was: Sequence[int], now: Sequence[int]) -> bool:
         """Tell whether one more finding may join.
 
-        A replacement stays within 32 code points, so that the list alone is enough to apply it; a drop may be of any length.
+        A replacement stays within 32 code points, so that the list alone is enough to apply it; a drop may be of any length. Each
+        C2PA manifest is one finding.
         """
-        if self.act != act or self.end != position:
+        if self.act != act or self.end != position or (self.code == "C2PA_TEXT" and was[:1] == (C2PA_START,)):
             return False
         if not now and not self.now:
             return True
@@ -164,6 +177,8 @@ class _Run:
         self.end += length
         self.count += count
         self.now += now
+        if self._decoder is not None:
+            self._decoder.feed(was)
         if self._digest is None:
             if len(self.was) + len(was) <= SHOWN:
                 self.was += was
@@ -190,6 +205,7 @@ class _Run:
             count=max(self.count, 1),
             pointer=self.pointer,
             was_sha256=None if self._digest is None else self._digest.hexdigest(),
+            decoded=None if self._decoder is None else self._decoder.decoded(),
         )
 
 

@@ -154,14 +154,16 @@ class FoldPass:
 class LayoutPass:
     """Write spaces in one form (SPACE_VARIANT), and in plain text runs of white space too (TYPOGRAPHY).
 
-    U+3000 stays beside wide characters, U+202F before Mongolian, U+1680 beside Ogham. In plain text a run inside a line is one
-    space, indentation is a number of spaces in steps of two, and there is at most one blank line.
+    U+3000 stays beside wide characters, U+202F before Mongolian, U+1680 beside Ogham; with ``nbsp=french`` U+00A0 before the
+    signs of French and inside guillemets. In plain text a run inside a line is one space, indentation is a number of spaces in
+    steps of two, and there is at most one blank line.
     """
 
-    def __init__(self, ledger: Ledger, push: Push, *, is_plain: bool) -> None:
+    def __init__(self, ledger: Ledger, push: Push, *, is_plain: bool, nbsp: str) -> None:
         self._ledger = ledger
         self._push = push
         self._is_plain = is_plain
+        self._is_french = nbsp == "french"
         self._before = a.LF  # the last visible character
         self._run: list[Token] = []
 
@@ -218,13 +220,20 @@ class LayoutPass:
             return look.IDEOGRAPHIC_SPACE
         if following != NOTHING and p.script(following) == "Mongolian":
             return look.NARROW_SPACE
+        if self._is_french and following != a.LF and (following in look.FRENCH_BEHIND or self._before in look.FRENCH_BEFORE):
+            return look.NO_BREAK_SPACE
         return look.OGHAM_SPACE if "Ogham" in (p.script(self._before), p.script(following)) else NOTHING
 
     def _space(self, token: Token, kept: int) -> None:
         if token.point in look.SPACES and token.point != kept:
             self._push(rewrite(token, "SPACE_VARIANT", (a.SP,))[0])
         else:
-            self._push(token)
+            self._stay(token)
+
+    def _stay(self, token: Token) -> None:
+        if token.point == look.NO_BREAK_SPACE:
+            self._ledger.keep("SPACE_KEEP", token.point, token.position)
+        self._push(token)
 
     def _lines(self, run: list[Token]) -> None:
         ends = 0
@@ -266,7 +275,7 @@ class LayoutPass:
             else:
                 is_written = True
                 same = token.point == wanted
-                self._push(token if same else rewrite(token, "SPACE_VARIANT", (wanted,))[0])
+                self._stay(token if same else rewrite(token, "SPACE_VARIANT", (wanted,))[0])
 
 
 class PunctuationPass:
@@ -409,9 +418,10 @@ class Folding:
         unit: Composes once more.
         bidi: Behind it.
         is_plain: White space is layout.
+        nbsp: ``space``, or ``french``: no-break spaces stay where French has them.
     """
 
-    def __init__(self, ledger: Lane, unit: UnitPass, bidi: BidiPass, *, is_plain: bool) -> None:
+    def __init__(self, ledger: Lane, unit: UnitPass, bidi: BidiPass, *, is_plain: bool, nbsp: str) -> None:
         self._ledger = ledger
         self._unit = unit
         self._bidi = bidi
@@ -419,7 +429,7 @@ class Folding:
         self._kana = KanaPass(unit.push)
         self._punctuation = PunctuationPass(ledger, self._kana.push)
         self._words = WordPass(self._punctuation.push, rewrite)
-        self._layout = LayoutPass(ledger, self._words.push, is_plain=is_plain)
+        self._layout = LayoutPass(ledger, self._words.push, is_plain=is_plain, nbsp=nbsp)
         self._fold = FoldPass(ledger, self._layout.push)
 
     def push(self, piece: Piece) -> None:

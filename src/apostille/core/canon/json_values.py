@@ -25,6 +25,7 @@ from apostille.core.canon.alphabet import is_clean
 from apostille.core.canon.findings import SEVERITIES, Finding, Ledger, excerpt
 from apostille.core.canon.jcs import format_json
 from apostille.core.canon.json_numbers import read_fraction, read_integer
+from apostille.core.canon.options import DEFAULT_TEXT, TextOptions
 from apostille.core.canon.residue import Residue
 from apostille.core.canon.sightings import may_look_alike
 from apostille.core.canon.text import TextEngine, invalid_encoding
@@ -52,7 +53,7 @@ class _Members(list[tuple[str, Any]]):
 
 
 def canonicalize_json(
-    data: bytes, *, is_report: bool = False, is_strict: bool = False
+    data: bytes, *, is_report: bool = False, is_strict: bool = False, options: TextOptions = DEFAULT_TEXT
 ) -> tuple[bytes, tuple[Finding, ...], Residue]:
     """Give the canonical bytes of one JSON document and what was found in it.
 
@@ -62,6 +63,7 @@ def canonicalize_json(
         data: The whole document, at most ``MAX_BYTES``.
         is_report: Change and refuse nothing; give the raw bytes back, every act as ``report``.
         is_strict: Look-alikes in strings are written in one form.
+        options: Of the text rules, for strings.
 
     Returns:
         The canonical bytes, without a final line feed, the findings, and what is kept.
@@ -74,7 +76,7 @@ def canonicalize_json(
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise invalid_encoding(error.start, error.end - error.start) from error
-    reader = _Reader(Ledger(is_report=is_report), is_strict=is_strict)
+    reader = _Reader(Ledger(is_report=is_report), is_strict=is_strict, options=options)
     value = reader.read(text.removeprefix("\ufeff"), len(data))
     reader.ledger.characters = len(text)
     findings, residue = reader.ledger.finish(), reader.ledger.residue()
@@ -128,8 +130,9 @@ class _Reader:
         is_ambiguous: Something was found that a changing profile refuses, so there is no canonical value.
     """
 
-    def __init__(self, ledger: Ledger, *, is_strict: bool) -> None:
+    def __init__(self, ledger: Ledger, *, is_strict: bool, options: TextOptions) -> None:
         self.ledger = ledger
+        self._options = options
         self._is_strict = is_strict
         self.is_ambiguous = False
 
@@ -197,7 +200,7 @@ class _Reader:
             self._refuse("ENC_INVALID", len(text[: error.start].encode("utf-8")), 3, (ord(text[error.start]),))
             clean = text
         else:
-            engine = TextEngine(self.ledger, "data", is_strict=self._is_strict and not is_key)
+            engine = TextEngine(self.ledger, "data", is_strict=self._is_strict and not is_key, options=self._options)
             clean = (engine.feed_text(text) + engine.flush()).decode("utf-8")
         self.ledger.begin_value(None)
         return clean

@@ -17,7 +17,10 @@ from apostille.core.canon.normalize import decompose
 from apostille.core.canon.tables import lookalikes
 
 REPLACEMENT = 0xFFFD
-IDEOGRAPHIC_SPACE, NARROW_SPACE, OGHAM_SPACE, TAB = 0x3000, 0x202F, 0x1680, 0x09
+IDEOGRAPHIC_SPACE, NARROW_SPACE, OGHAM_SPACE, NO_BREAK_SPACE, TAB = 0x3000, 0x202F, 0x1680, 0xA0, 0x09
+# French puts a no-break space before these, and behind an opening guillemet.
+FRENCH_BEHIND = frozenset(map(ord, ":;?!%\xbb\u203a"))
+FRENCH_BEFORE = frozenset(map(ord, "\xab\u2039"))
 EMOJI_SELECTORS = frozenset({0xFE0E, 0xFE0F})
 
 # The codes of section 7. Profile safe only reports them.

@@ -53,7 +53,7 @@ def canonicalize_markdown(
 
     Args:
         data: The whole document.
-        policy: Which images may be loaded.
+        policy: Which images may be loaded, and options of the text rules.
         ending: Whether a line feed may end it.
         is_report: Give the raw bytes back, every act as ``report``.
 
@@ -74,7 +74,7 @@ def canonicalize_markdown(
     for _ in range(MAX_ROUNDS):
         parsed = parse_markdown(draft.text)
         code = Code(parsed)
-        looked = look_at_text(draft.text, code)
+        looked = look_at_text(draft.text, code, policy.text)
         if looked.edits:
             draft.apply(looked.edits)
             continue

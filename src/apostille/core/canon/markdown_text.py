@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from apostille.core.canon.markdown_parse import Parsed
+    from apostille.core.canon.options import TextOptions
     from apostille.core.canon.residue import Tally
     from apostille.core.canon.tails import Ending
 
@@ -102,15 +103,16 @@ class _Sink(Ledger):
         count: int = 1,
         lane: int = 0,
     ) -> None:
-        del was, lane
+        del lane
         last = self.found[-1] if self.found else None
-        if last is not None and last[2:4] == (code, act) and act == "drop" and last[1] == position:
+        is_same = last is not None and last[2:4] == (code, act) and act == "drop" and last[1] == position
+        if last is not None and is_same and not (code == "C2PA_TEXT" and was[:1] == (a.BOM,)):
             self.found[-1] = (last[0], position + length, code, act, "", last[5] + count)
             return
         self.found.append((position, position + length, code, act, "".join(map(chr, now)), count))
 
 
-def look_at_text(text: str, code: Code) -> Looked:
+def look_at_text(text: str, code: Code, options: TextOptions) -> Looked:
     """Ask the text rules about a text; the edits leave all code as it is."""
     out: list[str] = []
     done = 0
@@ -119,7 +121,7 @@ def look_at_text(text: str, code: Code) -> Looked:
         done = end
     masked = "".join((*out, text[done:]))
     sink = _Sink()
-    engine = TextEngine(sink, "data")
+    engine = TextEngine(sink, "data", options=options)
     engine.feed_text(masked)
     engine.flush()
     index = _indexes(masked)

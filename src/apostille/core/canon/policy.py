@@ -1,4 +1,4 @@
-"""What links and images may do: a value that an operator writes, and whose digest is signed with the typed values it acted on.
+"""What links, images and text may do: a value that an operator writes, and whose digest is signed with the values it acted on.
 
 As canonical JSON::
 
@@ -14,6 +14,9 @@ As canonical JSON::
 ``markup``
     ``clean``, or ``skip`` for sources that people keep, whose comments and images are theirs: only the text rules act, outside of
     code, and white space at line ends stays.
+``text``
+    Options of the text rules (``options``), for all types that have them; only those that are not the default, and nothing where
+    all are: ``"text":{"sea_zwsp":"keep"}``.
 
 Spec: canonical.md section 9; ADR 0016.
 """
@@ -26,6 +29,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from apostille.core.canon.jcs import format_json
+from apostille.core.canon.options import DEFAULT_TEXT, TextOptions
 from apostille.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -41,12 +45,13 @@ _MAX_HOST = 255
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What links and images may do (module docstring)."""
+    """What links, images and text may do (module docstring)."""
 
     image_hosts: tuple[str, ...] = ()
     link_hosts: tuple[str, ...] = ()
     queries: Literal["keep", "drop"] = "keep"
     markup: Literal["clean", "skip"] = "clean"
+    text: TextOptions = DEFAULT_TEXT
 
     def __post_init__(self) -> None:
         """Refuse what is no list of hosts.
@@ -70,6 +75,11 @@ class Policy:
         """What is added to the profile id: nothing for the default."""
         return "" if self == DEFAULT else f" policy={hashlib.sha256(format_policy(self)).hexdigest()}"
 
+    @property
+    def for_text(self) -> Policy:
+        """What of it acts on types without links: the text options alone."""
+        return Policy(text=self.text)
+
     def takes_image(self, host: str) -> bool:
         """Tell that an image may be loaded from a host."""
         return _is_listed(host, self.image_hosts)
@@ -86,18 +96,22 @@ SOURCE = Policy(markup="skip")
 
 def format_policy(policy: Policy) -> bytes:
     """Write a policy as the bytes that its digest covers."""
-    return format_json(
-        {
-            "image_hosts": sorted(set(policy.image_hosts)),
-            "link_hosts": sorted(set(policy.link_hosts)),
-            "markup": policy.markup,
-            "queries": policy.queries,
-        }
-    )
+    value: dict[str, object] = {
+        "image_hosts": sorted(set(policy.image_hosts)),
+        "link_hosts": sorted(set(policy.link_hosts)),
+        "markup": policy.markup,
+        "queries": policy.queries,
+    }
+    text = policy.text.settings()
+    return format_json(value | ({"text": text} if text else {}))
 
 
-def parse_policy(settings: Mapping[str, Any]) -> Policy:
+def parse_policy(settings: Mapping[str, Any], text: TextOptions = DEFAULT_TEXT) -> Policy:
     """Read a policy from a table of settings; what is left out has its default.
+
+    Args:
+        settings: Of links and images.
+        text: Options of the text rules.
 
     Raises:
         ConfigurationError: An unknown setting, or one of the wrong kind.
@@ -110,7 +124,7 @@ def parse_policy(settings: Mapping[str, Any]) -> Policy:
         if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
             raise ConfigurationError(f"{name} is a list of hosts")
     words = {name: settings.get(name, default) for name, default in (("queries", "keep"), ("markup", "clean"))}
-    return Policy(tuple(lists["image_hosts"]), tuple(lists["link_hosts"]), **words)
+    return Policy(tuple(lists["image_hosts"]), tuple(lists["link_hosts"]), **words, text=text)
 
 
 def _is_listed(host: str, hosts: tuple[str, ...]) -> bool:

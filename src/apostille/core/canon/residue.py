@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # the common quota is enough for them; emoji and Han names come in messages and lists.
 QUOTA = 60
 QUOTAS = {"ZWNJ_KEEP": 100, "ZWJ_KEEP": 200, "MVS_KEEP": 250, "FVS_KEEP": 250, "VS_KEEP": 300, "IVS_KEEP": 300}
+# What an operator lets stay whole: it is counted, and no text has an ordinary amount of it.
+_CHOSEN = frozenset({"C2PA_KEEP", "PUA_KEEP"})
 # A shorter text has no rate: one emoji in a greeting is no channel.
 _LEAST_CHARACTERS = 500
 
@@ -77,7 +79,7 @@ def measure(tallies: Mapping[str, Tally], characters: int) -> Residue:
         (code, tally.count, tally.bits + _places_bits(tally.count, characters)) for code, tally in sorted(tallies.items())
     )
     length = max(characters, _LEAST_CHARACTERS)
-    over = tuple(code for code, _, bits in channels if bits * 1_000 > QUOTAS.get(code, QUOTA) * length)
+    over = tuple(code for code, _, bits in channels if code not in _CHOSEN and bits * 1_000 > QUOTAS.get(code, QUOTA) * length)
     return Residue(sum(bits for _, _, bits in channels), channels, characters, over)
 
 

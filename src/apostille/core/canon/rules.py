@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NOTHING = -1
+_NONE: frozenset[str] = frozenset()
 
 _EMOJI_SELECTOR = 0xFE0F
 _KEYCAP = 0x20E3
@@ -35,6 +36,8 @@ _MAX_CONTROLS = 2
 _SPELL = "JOINER_SPELL"
 _SHOWS_IN_STACK = frozenset({0x0C4D, 0x0CCD})  # Telugu, Kannada
 _ODIA_VIRAMA, _ODIA_RA = 0x0B4D, 0x0B30
+# Scripts that write no spaces between words.
+_UNSPACED = frozenset({"Thai", "Lao", "Khmer", "Myanmar"})
 # What may stand between joined emoji without being a part of them.
 _BETWEEN_EMOJI = _INVISIBLE - {a.ZWJ, _EMOJI_SELECTOR}
 
@@ -56,7 +59,9 @@ class Change:
     code: str = ""
 
 
-def judge(unit: Sequence[int], before: int, following: int, stacked: int = NOTHING) -> Change | None:
+def judge(
+    unit: Sequence[int], before: int, following: int, stacked: int = NOTHING, keeps: frozenset[str] = _NONE
+) -> Change | None:
     """Say what has to change in a unit, or nothing.
 
     Args:
@@ -64,12 +69,13 @@ def judge(unit: Sequence[int], before: int, following: int, stacked: int = NOTHI
         before: The last character of the output before it that takes part in joining, or ``NOTHING``.
         following: The next character behind it, or ``NOTHING`` at the end of the text.
         stacked: The consonant before it if a virama joins it to this unit, or ``NOTHING``.
+        keeps: Names of the options that keep something (``options``).
     """
     after = _visible_after(unit, following)
     drops = _context_faults(unit, after)
     if drops:
         return Change(drops)
-    change = _joiner_change(unit, after, following, stacked)
+    change = _joiner_change(unit, after, following, stacked, keeps)
     if change is not None:
         return change
     drops = _mongolian_faults(unit, before, following)
@@ -124,6 +130,10 @@ def _fault(point: int, out: Sequence[int], after: int) -> str:
     if point == a.MVS:
         stays = out[-1:] != [a.MVS] and _is_mongolian(before) and _is_mongolian(after)
         return "" if stays else "MVS_DROP"
+    if point == a.ZWSP:
+        stays = out[-1:] == [before] and (before in MARKS or p.is_letter(before)) and before not in p.VIRAMAS
+        stays = stays and after != NOTHING and p.is_letter(after) and {_script(before), _script(after)} <= _UNSPACED
+        return "" if stays else "ZWSP_DROP"
     if point in a.DUPLOYAN_CONTROLS:
         stays = out[-1:] != [point] and {_script(before), _script(after)} == {"Duployan"}
         return "" if stays else "DI_DROP"
@@ -165,7 +175,9 @@ def _is_mongolian(point: int) -> bool:
 # Joiners.
 
 
-def _joiner_change(unit: Sequence[int], after: Sequence[int], following: int, stacked: int) -> Change | None:
+def _joiner_change(
+    unit: Sequence[int], after: Sequence[int], following: int, stacked: int, keeps: frozenset[str]
+) -> Change | None:
     if not any(point in a.JOINERS for point in unit):
         return None
     emoji = _emoji_change(unit)
@@ -178,7 +190,7 @@ def _joiner_change(unit: Sequence[int], after: Sequence[int], following: int, st
             if any(_is_joiner_slot(out)):
                 drops[index] = "JOINER_RUN"
                 continue
-            change = _one_joiner(unit, index, out, (after[index], following), stacked)
+            change = _one_joiner(unit, index, out, (after[index], following), stacked, keeps)
             if isinstance(change, Change):
                 return Change(drops) if drops else change
             if change:
@@ -198,7 +210,9 @@ def _is_joiner_slot(out: Sequence[int]) -> list[bool]:
     return found
 
 
-def _one_joiner(unit: Sequence[int], index: int, out: Sequence[int], behind: tuple[int, int], stacked: int) -> str | Change:
+def _one_joiner(
+    unit: Sequence[int], index: int, out: Sequence[int], behind: tuple[int, int], stacked: int, keeps: frozenset[str]
+) -> str | Change:
     """Judge one joiner that is in no emoji: a code to drop it, a change of its spelling, or nothing to keep it.
 
     Args:
@@ -207,6 +221,7 @@ def _one_joiner(unit: Sequence[int], index: int, out: Sequence[int], behind: tup
         out: What stays before it.
         behind: The next visible character, and the one behind the unit.
         stacked: As in ``judge``.
+        keeps: As in ``judge``.
     """
     after, following = behind
     point = unit[index]
@@ -214,6 +229,10 @@ def _one_joiner(unit: Sequence[int], index: int, out: Sequence[int], behind: tup
     before = _last_visible(out)
     if before in p.VIRAMAS or after in p.VIRAMAS:
         visible = [item for item in out if item not in _INVISIBLE]
+        if "chillu" in keeps and point == a.ZWJ and before in p.VIRAMAS and _is_chillu(visible, after):
+            return ""
+        if "indic_final_zwnj" in keeps and point == a.ZWNJ and _is_final(visible, after):
+            return ""
         if (
             point == a.ZWJ
             and before in p.VIRAMAS
@@ -277,6 +296,16 @@ def _is_chillu(visible: Sequence[int], after: int) -> bool:
         and after not in MARKS
         and (visible[-2], after) != (0x0D28, 0x0D31)
     )
+
+
+def _is_final(visible: Sequence[int], after: int) -> bool:
+    """Tell that a virama behind a letter of its script ends a word."""
+    if len(visible) < 2 or visible[-1] not in p.VIRAMAS or after in MARKS:
+        return False
+    letter = next((point for point in reversed(visible[:-1]) if point not in MARKS), NOTHING)
+    scripts = p.scripts(visible[-1])
+    goes_on = after != NOTHING and p.is_letter(after) and p.script(after) in scripts
+    return letter != NOTHING and p.is_letter(letter) and p.script(letter) in scripts and not goes_on
 
 
 def _shows_in_stack(stacked: int, virama: int, after: int) -> bool:

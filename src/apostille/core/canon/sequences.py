@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 
+from apostille.core.canon.normalize import DECOMPOSITIONS
 from apostille.core.canon.properties import parse_ranges
 from apostille.core.canon.tables import ivd, sequences
 
@@ -33,6 +34,24 @@ def is_variant(base: int, selector: int) -> bool:
 def variant_count(base: int) -> int:
     """Tell how many selectors U+FE00 to U+FE0F are listed for a base."""
     return sum(base in bases for bases in _variants().values())
+
+
+@cache
+def compatibility_variants() -> dict[int, tuple[int, int]]:
+    """Give the standardized sequence for each CJK compatibility ideograph, which composing makes another character.
+
+    StandardizedVariants.txt gives those of one ideograph U+FE00, U+FE01, .. in the order of their code points.
+    """
+    found: dict[int, tuple[int, int]] = {}
+    counts: dict[int, int] = {}
+    for point in (*range(0xF900, 0xFB00), *range(0x2F800, 0x2FA20)):
+        parts = DECOMPOSITIONS.get(point, ())
+        if len(parts) == 1:
+            selector = 0xFE00 + counts.get(parts[0], 0)
+            counts[parts[0]] = counts.get(parts[0], 0) + 1
+            if is_variant(parts[0], selector):
+                found[point] = (parts[0], selector)
+    return found
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from apostille.core.canon.code import MixedWords, hidden_in_code
 from apostille.core.canon.findings import SEVERITIES, Finding, Ledger
 from apostille.core.canon.json_values import MAX_BYTES, canonicalize_json
+from apostille.core.canon.options import DEFAULT_TEXT, TextOptions
 from apostille.core.canon.policy import DEFAULT, Policy
 from apostille.core.canon.profiles import OPAQUE, REPORT, essence_of, find_profile, kind_of
 from apostille.core.canon.residue import Residue
@@ -56,10 +57,10 @@ class _Worker(Protocol):
 
 
 class _TextWorker:
-    def __init__(self, ending: Ending, profile: Profile, *, is_plain: bool) -> None:
+    def __init__(self, ending: Ending, profile: Profile, *, is_plain: bool, options: TextOptions = DEFAULT_TEXT) -> None:
         self._is_report = profile.is_report
         self._ledger = Ledger(is_report=profile.is_report)
-        self._engine = TextEngine(self._ledger, ending, is_strict=profile.is_strict, is_plain=is_plain)
+        self._engine = TextEngine(self._ledger, ending, is_strict=profile.is_strict, is_plain=is_plain, options=options)
         self._urls = UrlWatch()
 
     def feed(self, data: bytes) -> bytes:
@@ -166,7 +167,7 @@ class Canonicalizer:
         media_type: Of the value, for example ``"text/plain"``.
         profile: ``"safe"``, ``"strict"`` or ``"report"``.
         is_file: A text may end in one line feed, as files do; else in none, as messages do.
-        policy: What links and images may do.
+        policy: What links and images may do, and options of the text rules.
 
     Raises:
         ConfigurationError: No such profile.
@@ -252,7 +253,7 @@ def canonicalize(
         media_type: Of the value; see ``profiles``.
         profile: ``"safe"``; ``"strict"``, which writes look-alikes in one form; or ``"report"``, which changes nothing.
         is_file: A text may end in one line feed, as files do; else in none, as messages do.
-        policy: What links and images may do.
+        policy: What links and images may do, and options of the text rules.
 
     Returns:
         The canonical bytes, the findings and the profile id. Canonicalizing the bytes again changes nothing.
@@ -269,9 +270,10 @@ def canonicalize(
     if (
         kind in ("text", "code")
         and b"://" not in raw
+        and (policy.text.eol == "lf" or b"\n" not in raw)
         and is_unchanged(raw, "file" if is_file else "message", is_strict=used.is_strict)
     ):
-        return Canonical(raw, (), used.id, Residue(0, (), len(raw)))
+        return Canonical(raw, (), _id(kind, used, policy), Residue(0, (), len(raw)))
     canonicalizer = Canonicalizer(media_type=media_type, profile=profile, is_file=is_file, policy=policy)
     given = canonicalizer.feed(raw) + canonicalizer.flush()
     return Canonical(given, canonicalizer.findings, canonicalizer.profile, canonicalizer.residue)
@@ -289,7 +291,10 @@ def _id(kind: Kind, profile: Profile, policy: Policy) -> str:
         from apostille.core.canon.markdown import PARSER  # the text rules alone need no parser
 
         return f"{profile.id}{PARSER}{policy.suffix}"
-    return OPAQUE if kind == "opaque" else profile.id
+    if kind == "opaque":
+        return OPAQUE
+    # Code is only looked at: no option acts on it.
+    return profile.id if kind == "code" else f"{profile.id}{policy.for_text.suffix}"
 
 
 def _worker(media_type: str, profile: Profile, ending: Ending, policy: Policy) -> _Worker:
@@ -297,7 +302,7 @@ def _worker(media_type: str, profile: Profile, ending: Ending, policy: Policy) -
     if kind == "opaque":
         return _OpaqueWorker()
     if kind == "json":
-        read = partial(canonicalize_json, is_report=is_report, is_strict=profile.is_strict)
+        read = partial(canonicalize_json, is_report=is_report, is_strict=profile.is_strict, options=policy.text)
         return _HeldWorker(MAX_BYTES, read, is_report=is_report)
     if kind == "markdown":
         from apostille.core.canon import markdown
@@ -306,4 +311,4 @@ def _worker(media_type: str, profile: Profile, ending: Ending, policy: Policy) -
         return _HeldWorker(markdown.MAX_BYTES, work, is_report=is_report)
     if kind == "code":
         return _CodeWorker(ending)
-    return _TextWorker(ending, profile, is_plain=essence_of(media_type) == "text/plain")
+    return _TextWorker(ending, profile, is_plain=essence_of(media_type) == "text/plain", options=policy.text)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_RUN = 4_096
 
+_CRLF = (a.CR, a.LF)
+
 Ending = Literal["message", "file", "data"]
 
 
@@ -31,12 +33,14 @@ class TailPass:
         ledger: Takes the findings, also those of pieces that were replaced and now leave.
         emit: Takes the text.
         ending: What the end of the text is; in ``DATA`` white space is data, and only too long runs of it are cut.
+        is_crlf: Lines end in CR LF (EOL_FORM), but not in ``DATA``.
     """
 
-    def __init__(self, ledger: Ledger, emit: Callable[[str], None], ending: Ending) -> None:
+    def __init__(self, ledger: Ledger, emit: Callable[[str], None], ending: Ending, *, is_crlf: bool = False) -> None:
         self._ledger = ledger
         self._emit = emit
         self._ending = ending
+        self._is_crlf = is_crlf and ending != "data"
         self._is_empty = True
         self._run: list[Piece] = []
         self._line = 0  # where in the run the white space behind its last line feed starts
@@ -49,14 +53,22 @@ class TailPass:
         self._release()
         self._leave(piece)
 
-    def text(self, text: str, _position: int) -> None:
+    def text(self, text: str, position: int) -> None:
         """Take text that no pass changes; it may start or end with white space only if more such text follows."""
         self._release()
-        self._emit(text)
+        if not self._is_crlf or "\n" not in text:
+            self._emit(text)
+            return
+        lines = text.split("\n")
+        for line in lines[:-1]:
+            position += len(line.encode("utf-8"))
+            self._ledger.record("EOL_FORM", "replace", position, 1, (a.LF,), _CRLF)
+            position += 1
+        self._emit("\r\n".join(lines))
 
-    def span(self, text: str, _position: int) -> None:
+    def span(self, text: str, position: int) -> None:
         """Take text that no pass changes, as ``BidiPass.span``."""
-        self.text(text, _position)
+        self.text(text, position)
 
     def end(self, _position: int) -> None:
         """Drop what is held: the text ends here."""
@@ -92,6 +104,11 @@ class TailPass:
         self._is_empty = False
 
     def _leave(self, piece: Piece) -> None:
+        if self._is_crlf and piece.text == "\n":
+            if piece.was != _CRLF:
+                self._ledger.record("EOL_FORM", "replace", piece.position, piece.length, piece.was, _CRLF)
+            self._emit("\r\n")
+            return
         if piece.code:
             now = tuple(map(ord, piece.text))
             self._ledger.record(piece.code, "replace", piece.position, piece.length, piece.was, now, piece.times)

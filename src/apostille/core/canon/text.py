@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apostille.core.canon.alphabet import ASCII_CONTROLS, CONTROL, KINDS, LF, PLAIN, SP, SPACE, find_trouble
+from apostille.core.canon.alphabet import ASCII_CONTROLS, BOM, CONTROL, KINDS, LF, PLAIN, SP, SPACE, find_trouble
 from apostille.core.canon.bidi import BidiPass
 from apostille.core.canon.findings import SEVERITIES, Finding, Lane
 from apostille.core.canon.folding import Folding
+from apostille.core.canon.options import DEFAULT_TEXT
 from apostille.core.canon.passes import DropPass, EntryPass, EscapePass, NeighborPass, Token
 from apostille.core.canon.properties import WHITE_SPACE
 from apostille.core.canon.sightings import Sightings
@@ -30,6 +31,7 @@ from apostille.errors import CanonicalizationError
 if TYPE_CHECKING:
     from apostille.core.canon.bidi import Following
     from apostille.core.canon.findings import Ledger
+    from apostille.core.canon.options import TextOptions
     from apostille.core.canon.passes import Pass
 
 _CHUNK_BYTES = 65_536
@@ -112,26 +114,37 @@ class TextEngine:
         ending: The text is a message, a file, or a value in which white space at the end is data.
         is_strict: Look-alikes are written in one form; else they are reported.
         is_plain: Runs of white space inside it are layout, and no data as in tables.
+        options: Of the text rules.
     """
 
-    def __init__(self, ledger: Ledger, ending: Ending = "message", *, is_strict: bool = False, is_plain: bool = True) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        ending: Ending = "message",
+        *,
+        is_strict: bool = False,
+        is_plain: bool = True,
+        options: TextOptions = DEFAULT_TEXT,
+    ) -> None:
         self._ledger = ledger
         is_plain = is_plain and ending != "data"
+        is_crlf = options.eol == "crlf"
         if is_strict:
             late = Lane(ledger, 1, is_last=True)
             bidi = _bidi(
-                late, Sightings(ledger, TailPass(late, self._emit, ending), is_plain=is_plain)
+                late, Sightings(ledger, TailPass(late, self._emit, ending, is_crlf=is_crlf), is_plain=is_plain)
             )  # what no rule can tell is reported
             ledger = Lane(ledger, 0, is_last=False)
-            unit = UnitPass(late, bidi.push, bidi.text)
-            self._bidi = _bidi(ledger, Folding(late, unit, bidi, is_plain=is_plain))
+            unit = UnitPass(late, bidi.push, bidi.text, options)
+            self._bidi = _bidi(ledger, Folding(late, unit, bidi, is_plain=is_plain, nbsp=options.nbsp))
         else:
-            self._bidi = _bidi(ledger, Sightings(ledger, TailPass(ledger, self._emit, ending), is_plain=is_plain))
-        self._unit = UnitPass(ledger, self._bidi.push, self._bidi.text)
+            tails = TailPass(ledger, self._emit, ending, is_crlf=is_crlf)
+            self._bidi = _bidi(ledger, Sightings(ledger, tails, is_plain=is_plain))
+        self._unit = UnitPass(ledger, self._bidi.push, self._bidi.text, options)
         neighbors = NeighborPass(ledger, self._unit.push, self._unit.last)
-        drops = DropPass(ledger, neighbors.push)
-        entry = EntryPass(ledger, drops.push, self._unit)
-        self._early: tuple[Pass, ...] = (EscapePass(ledger, entry.push), entry, drops, neighbors)
+        self._drops = DropPass(ledger, neighbors.push, options, is_data=ending == "data")
+        entry = EntryPass(ledger, self._drops.push, self._unit)
+        self._early: tuple[Pass, ...] = (EscapePass(ledger, entry.push), entry, self._drops, neighbors)
         self._is_early = False  # an early pass waits for the next character
         self._position = 0  # of the next character, in the raw bytes
         self._unfinished = b""  # the first bytes of a character
@@ -176,6 +189,10 @@ class TextEngine:
             step.end()
         self._unit.settle()
         self._bidi.end(self._position)
+        manifest = self._drops.kept
+        if manifest is not None:
+            self._ledger.keep("C2PA_KEEP", BOM, manifest.position, bits=manifest.bits)
+            self._emit(manifest.text)
         return self._drain()
 
     def _decode(self, chunk: bytes) -> str:

@@ -6,7 +6,8 @@ and what becomes of it depends on nothing but itself, the next character, and th
 fed character by character equal to the form over the whole text.
 
 On arrival go marks over 30 on a base, counted on the canonical decomposition (MARK_FLOOD), marks of another script than the
-base letter's (MARK_FOREIGN), and invisible characters over 16 in one place. Then, until nothing changes any more: compose, ask
+base letter's (MARK_FOREIGN), and invisible characters over 16 in one place; selectors that go for that are held, up to 4,096, so
+that a row of them is one finding, and what it spells can be read. Then, until nothing changes any more: compose, ask
 ``rules.judge``, change. The changes are few; a unit that still changes after eight rounds loses its contextual characters
 (UNSTABLE_RUN, a fault in the rules).
 
@@ -22,20 +23,24 @@ from apostille.core.canon import alphabet as a
 from apostille.core.canon import properties as p
 from apostille.core.canon import rules, sequences
 from apostille.core.canon.normalize import MARKS, MAY_COMPOSE, decompose, joins, nfc
+from apostille.core.canon.options import DEFAULT_TEXT
 from apostille.core.canon.passes import Token, drop
+from apostille.core.canon.sequences import compatibility_variants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from apostille.core.canon.findings import Ledger
+    from apostille.core.canon.options import TextOptions
 
 MAX_ROUNDS = 8
 MAX_INVISIBLE = 16
+MAX_ROW = 4_096
 MAX_UNIT = 64
 # Code points: what is decided about shorter units is remembered.
 _PLANNED = 8
 
-_CODES = {a.ZWNJ: "ZWNJ", a.ZWJ: "ZWJ", a.CGJ: "CGJ", a.MVS: "MVS"}
+_CODES = {a.ZWNJ: "ZWNJ", a.ZWJ: "ZWJ", a.CGJ: "CGJ", a.MVS: "MVS", a.ZWSP: "ZWSP"}
 _CODES |= dict.fromkeys(a.STANDARD_SELECTORS, "VS") | dict.fromkeys(a.IDEOGRAPHIC_SELECTORS, "IVS")
 _CODES |= dict.fromkeys(a.MONGOLIAN_SELECTORS, "FVS")
 
@@ -61,16 +66,25 @@ class Piece(NamedTuple):
 
 
 class UnitPass:
-    """Collects a unit and decides about it (MARK_FLOOD, MARK_FOREIGN, NFC and the codes of ``rules``).
+    """Collects a unit and decides about it (MARK_FLOOD, MARK_FOREIGN, NFC, CJK_COMPAT and the codes of ``rules``).
 
     Args:
         ledger: Takes the findings about what goes.
         push: Takes the pieces.
         pass_on: Takes text that is not changed and is no white space, and the byte offset where it stands, all of it.
+        options: Of the text rules.
     """
 
-    def __init__(self, ledger: Ledger, push: Callable[[Piece], None], pass_on: Callable[[str, int], None]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        push: Callable[[Piece], None],
+        pass_on: Callable[[str, int], None],
+        options: TextOptions = DEFAULT_TEXT,
+    ) -> None:
         self._ledger = ledger
+        self._options = options
+        self._keeps = options.keeps
         self._push = push
         self._pass = pass_on
         self._tokens: list[Token] = []
@@ -80,6 +94,7 @@ class UnitPass:
         self._weight = 0  # marks on it so far, those inside it left aside
         self._is_flooded = False
         self._row = 0  # invisible characters since the last visible one
+        self._spilled: list[Token] = []  # selectors over that in a row, which go
         self._contextual = 0  # contextual characters in the unit
         self._chain = ""  # the unit as the beginning of joined emoji, without U+FE0F
         self._may_strike = False
@@ -113,6 +128,12 @@ class UnitPass:
             self._context(token)
         elif kind == a.BIDI:
             self._invisible(token, "BIDI_DROP")
+        elif point == a.ZWSP:
+            self._context(token)
+        elif kind == a.SINGLETON and self._options.cjk_compat == "vs" and point in compatibility_variants():
+            base, selector = compatibility_variants()[point]
+            self.push(token._replace(point=base, was=token.raw, code="CJK_COMPAT"))
+            self.push(Token(selector, token.position + token.length, 0, (), "CJK_COMPAT"))
         else:
             self._starter(token, kind)
 
@@ -125,6 +146,10 @@ class UnitPass:
         if self._tokens:
             tokens, self._tokens = self._tokens, []
             self._decide(tokens, following)
+        if self._spilled:
+            for token in self._spilled:
+                drop(self._ledger, "VS_RUN", token)
+            self._spilled.clear()
         self._begin_row()
         self._contextual, self._chain = 0, ""
         self._base, self._weight, self._is_flooded = a.SP, 0, False
@@ -175,7 +200,12 @@ class UnitPass:
 
     def _invisible(self, token: Token, code: str) -> bool:
         if self._row >= MAX_INVISIBLE:
-            drop(self._ledger, code, token)
+            row = self._spilled or self._tokens
+            is_run = bool(row) and row[-1].point in a.SELECTORS and token.point in a.SELECTORS
+            if is_run and len(self._spilled) < MAX_ROW:
+                self._spilled.append(token)
+            else:
+                drop(self._ledger, code, token)
             return False
         self._row += 1
         self._tokens.append(token)
@@ -215,6 +245,8 @@ class UnitPass:
             self._chain = chr(point)
         elif a.KINDS[point] == a.UNASSIGNED:
             self._ledger.keep("UNASSIGNED", point, token.position)
+        elif a.KINDS[point] == a.DROP:
+            self._ledger.keep("PUA_KEEP", point, token.position, bits=self._options.pua_bits)
         self._carry(token)
 
     def _carry(self, token: Token) -> None:
@@ -271,7 +303,11 @@ class UnitPass:
     def _decide(self, tokens: list[Token], following: int) -> None:
         points = tuple([token.point for token in tokens])
         if len(points) <= _PLANNED and not any(token.code for token in tokens) and a.KINDS[points[0]] != a.SPACE:
-            plan = _unchanged(points, self._before, following, self._stacked()) if self._contextual else _unchanged(points)
+            plan = (
+                _unchanged(points, self._before, following, self._stacked(), self._keeps)
+                if self._contextual
+                else _unchanged(points)
+            )
             if plan is not None:
                 for index, code, bits in plan:
                     self._ledger.keep(code, points[index], tokens[index].position, bits=bits)
@@ -300,7 +336,7 @@ class UnitPass:
         """Change the unit until nothing is left to change."""
         for _ in range(MAX_ROUNDS):
             points = nfc([token.point for token in tokens])
-            change = rules.judge(points, self._before, following, self._stacked())
+            change = rules.judge(points, self._before, following, self._stacked(), self._keeps)
             if change is None:
                 return tokens
             tokens = self._change(tokens, points, change)
@@ -358,27 +394,32 @@ class UnitPass:
 
     def _emit_changed(self, tokens: Sequence[Token], text: str) -> None:
         """Emit one piece per stretch of raw bytes; dropped characters may lie between the stretches."""
+        code = "CJK_COMPAT" if tokens[0].point in compatibility_variants() else "NFC"
         position, length = tokens[0].position, 0
         was: list[int] = []
         for token in tokens:
             if token.position != position + length:
-                self._push(Piece(text, position, length, tuple(was), "NFC", 1 if text else 0))
+                self._push(Piece(text, position, length, tuple(was), code, 1 if text else 0))
                 text, position, length, was = "", token.position, 0, []
             was += token.raw
             length += token.length
-        self._push(Piece(text, position, length, tuple(was), "NFC", 1 if text else 0))
+        self._push(Piece(text, position, length, tuple(was), code, 1 if text else 0))
 
 
 @lru_cache(maxsize=4_096)
 def _unchanged(
-    points: tuple[int, ...], before: int = rules.NOTHING, following: int = rules.NOTHING, stacked: int = rules.NOTHING
+    points: tuple[int, ...],
+    before: int = rules.NOTHING,
+    following: int = rules.NOTHING,
+    stacked: int = rules.NOTHING,
+    keeps: frozenset[str] = frozenset(),
 ) -> tuple[tuple[int, str, int], ...] | None:
     """Say that nothing in a unit has to change, and what is kept in it: index, code, bits. Most units of a text are alike."""
     if a.BIDI_CONTROLS.intersection(points) or nfc(points) != points:
         return None
     if not a.CONTEXTUAL.intersection(points):
         return ()
-    if rules.judge(points, before, following, stacked) is not None:
+    if rules.judge(points, before, following, stacked, keeps) is not None:
         return None
     kept: list[tuple[int, str, int]] = []
     for index, point in enumerate(points):

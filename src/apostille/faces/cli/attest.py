@@ -16,7 +16,7 @@ from apostille.faces.cli.terminal import STDIN, Terminal, plain, read_input, wri
 from apostille.faces.keeper_api import AnyKeeper, open_log
 from apostille.services.attester import PLAIN, SALTED
 from apostille.services.runs import output_draft
-from apostille.storage.folder import link_policy
+from apostille.storage.folder import canon_policy
 
 TIMEOUT_SECONDS = 60.0
 _TEXT = "text/plain"
@@ -37,7 +37,7 @@ def attest_files(
     if len({_file_name(name) for name in names}) != len(names) and out is not None:
         raise ConfigurationError("two of the files have the same name: give each call its own --out")
     kept: dict[str, bytes] = {}
-    policy = link_policy(terminal.folder)
+    policy = canon_policy(terminal.folder)
     failed = _look_at(terminal, names, kept, media_type=media_type, profile=profile, policy=policy)
     if failed:
         return failed

@@ -10,8 +10,10 @@ from typing import Any
 
 from apostille.core.canon import Canonicalizer, canonicalize, format_findings
 from apostille.core.canon.findings import Finding
+from apostille.core.canon.options import parse_text_options, parse_words
 from apostille.core.canon.policy import parse_policy
-from apostille.faces.cli.terminal import STDIN, Terminal, read_input, write_output
+from apostille.faces.cli.meanings import spelt
+from apostille.faces.cli.terminal import STDIN, Terminal, plain, read_input, write_output
 
 _CHUNK = 65_536
 
@@ -24,9 +26,10 @@ def clean(
     media_type: str | None,
     findings_file: Path | None,
     links: dict[str, Any] | None = None,
+    options: list[str] | None = None,
 ) -> int:
     """Clean a file or stdin. Text is streamed, so that a pipe of any length needs little memory."""
-    policy = parse_policy(links or {})
+    policy = parse_policy(links or {}, parse_text_options(parse_words(options or [])))
     media_type = media_type or guess_type(name)
     whole = partial(canonicalize, media_type=media_type, profile=profile, is_file=True, policy=policy)
     if terminal.as_json:
@@ -77,4 +80,5 @@ def _line(finding: Finding) -> str:
     was = " ".join(f"U+{point:04X}" for point in finding.was[:8]) + (" .." if len(finding.was) > 8 else "")
     now = " ".join(f"U+{point:04X}" for point in finding.now[:8])
     change = f"{was} -> {now}" if now else was
-    return f"[{color}]{finding.code}[/] {finding.act} at byte {finding.position}: {change} ({finding.count})"
+    told = plain(spelt(finding), limit=1_000)
+    return f"[{color}]{finding.code}[/] {finding.act} at byte {finding.position}: {change} ({finding.count}){told}"

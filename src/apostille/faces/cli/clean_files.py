@@ -9,10 +9,12 @@ import contextlib
 import os
 import stat
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from apostille.core.canon import Canonical, canonicalize
+from apostille.core.canon.options import parse_text_options, parse_words
 from apostille.core.canon.policy import SOURCE, Policy, parse_policy
 from apostille.core.canon.profiles import kind_of
 from apostille.errors import ApostilleError, NotFoundError, StorageUnavailableError
@@ -26,7 +28,13 @@ _MODE = 0o7777
 
 
 def clean_files(
-    terminal: Terminal, names: list[str], *, profile: str, media_type: str | None, links: dict[str, Any] | None = None
+    terminal: Terminal,
+    names: list[str],
+    *,
+    profile: str,
+    media_type: str | None,
+    links: dict[str, Any] | None = None,
+    options: list[str] | None = None,
 ) -> int:
     """Clean each file where it is; a file that can't be cleaned stays as it is, is named, and the others are cleaned.
 
@@ -34,7 +42,8 @@ def clean_files(
         0 if all were clean; 1 if something was changed; else the gravest code of what could not be cleaned.
     """
     # Comments and images of files that somebody keeps are theirs, unless they are said to be answers in Markdown.
-    policy = SOURCE if media_type is None else parse_policy(links or {})
+    text = parse_text_options(parse_words(options or []))
+    policy = replace(SOURCE, text=text) if media_type is None else parse_policy(links or {}, text)
     found: list[int] = []
     documents: list[dict[str, Any]] = []
     for name in dict.fromkeys(names):

@@ -224,6 +224,12 @@ def clean(
     ] = None,
     link_host: Annotated[list[str] | None, typer.Option(help="Markdown: a host whose links keep their queries.")] = None,
     queries: Annotated[str, typer.Option(help="Markdown: keep the queries of links, or drop them.")] = "keep",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=VALUE: an option of the text rules, such as sea_zwsp=keep; repeatable. See docs/manual/hidden-channels.md"
+        ),
+    ] = None,
 ) -> None:
     """Write canonical bytes to stdout and what was changed to stderr. Needs no store.
 
@@ -238,10 +244,12 @@ def clean(
     if in_place and ("-" in names or findings is not None):
         raise typer.BadParameter("--in-place rewrites files: it takes neither stdin nor --findings")
     if in_place:
-        raise typer.Exit(clean_files(_terminal, names, profile=profile, media_type=media_type, links=links))
+        raise typer.Exit(clean_files(_terminal, names, profile=profile, media_type=media_type, links=links, options=option))
     if len(names) > 1:
         raise typer.BadParameter("one file at a time, or --in-place")
-    code = clean_file(_terminal, names[0], profile=profile, media_type=media_type, findings_file=findings, links=links)
+    code = clean_file(
+        _terminal, names[0], profile=profile, media_type=media_type, findings_file=findings, links=links, options=option
+    )
     raise typer.Exit(code)
 
 

@@ -10,16 +10,24 @@ Spec: canonical.md section 8.
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, Final
 
 from apostille.core.canon.findings import SEVERITIES, Finding
+from apostille.core.canon.hidden_bytes import SHOWN_BYTES, Decoded
 
 # Gravest last.
 LEVELS: Final = ("note", "warning", "hidden", "error")
 _WORDS: Final = {"i": "note", "w": "warning", "h": "hidden", "e": "error"}
 _KEPT = "_KEEP"
+_HEX = re.compile(f"(?:[0-9a-f]{{2}}){{0,{SHOWN_BYTES}}}")
+_SHA256 = re.compile("[0-9a-f]{64}")
 _ACTS: Final = {"drop": "removed", "keep": "kept, counted", "report": "reported only", "refuse": "refused"}
 _POINTS = 8
+_BYTES = 32
+# U+FE0E and U+FE0F as bytes: an encoder may close its row with the style of the emoji.
+_STYLES = b"\x0e\x0f"
 
 MEANINGS: Final = {
     # encoding
@@ -56,6 +64,7 @@ MEANINGS: Final = {
     "EMOJI_ZWJ": "A joiner between emoji that form no known sequence.",
     "EMOJI_QUALIFY": "An emoji sequence without its style selectors.",
     "C2PA_TEXT": "A C2PA manifest wrapped into invisible selectors.",
+    "C2PA_KEEP": "A C2PA manifest that an option keeps; counted as residue.",
     "VS_KEEP": "Variation selectors of listed sequences; counted as residue.",
     "IVS_KEEP": "Ideographic variation selectors of listed sequences; counted as residue.",
     "FVS_KEEP": "Mongolian variation selectors that show; counted as residue.",
@@ -72,6 +81,9 @@ MEANINGS: Final = {
     "MARK_FOREIGN": "A combining mark of another script than its letter.",
     "NFC": "Another spelling of a character than the composed one (NFC).",
     "CJK_COMPAT": "A compatibility ideograph, which NFC replaces.",
+    "PUA_KEEP": "Private use characters that an option keeps; counted as residue.",
+    "ZWSP_KEEP": "Zero width spaces between words that an option keeps; counted as residue.",
+    "SPACE_KEEP": "No-break spaces that an option keeps; counted as residue.",
     "DI_KEEP": "Format characters that show in their script; counted as residue.",
     # bidi
     "BIDI_DROP": "A direction control that moves nothing.",
@@ -139,11 +151,28 @@ def codes_in_use() -> tuple[str, ...]:
 
 
 def what_became(finding: Finding) -> str:
-    """Say in a few words and code points what was found and what becomes of it."""
+    """Say in a few words and code points what was found and what becomes of it; ends with ``spelt``."""
     was = _points(finding.was)
     done = _points(finding.now) if finding.act == "replace" and finding.now else _ACTS.get(finding.act, "removed")
     times = f" ({finding.count} times)" if finding.count > 1 else ""
-    return f"{was or finding.code} -> {done}{times}"
+    return f"{was or finding.code} -> {done}{times}{spelt(finding)}"
+
+
+def spelt(finding: Finding) -> str:
+    """Say which bytes the characters of a finding spell, as hex, and as ASCII where that is what they are; else nothing.
+
+    Spelt by whoever hid them: on a terminal it goes through ``plain``.
+    """
+    decoded = finding.decoded
+    if decoded is None:
+        return ""
+    shown = decoded.first[:_BYTES]
+    cut = " .." if decoded.length > len(shown) else ""
+    told = f", spells {decoded.length:,} byte{'' if decoded.length == 1 else 's'}: {shown.hex()}{cut}"
+    text = shown.rstrip(_STYLES)
+    if text and all(0x20 <= byte < 0x7F for byte in text):
+        told += f" {json.dumps(text.decode('ascii'))}{cut}"
+    return told if finding.code != "C2PA_TEXT" else f"{told} (manifest, SHA-256 {decoded.sha256})"
 
 
 def _points(points: tuple[int, ...]) -> str:
@@ -171,7 +200,18 @@ def read_finding(value: Any) -> Finding | None:
         return None
     code, severity, act = words
     was, now = lists
-    return Finding(code, severity, act, numbers[0], numbers[1], tuple(was), tuple(now), numbers[2], pointer)
+    spelt_bytes = _read_decoded(value.get("decoded"))
+    return Finding(code, severity, act, numbers[0], numbers[1], tuple(was), tuple(now), numbers[2], pointer, decoded=spelt_bytes)
+
+
+def _read_decoded(value: Any) -> Decoded | None:
+    """Read the bytes that were recorded with a finding; nothing where they are not written as we write them."""
+    if not isinstance(value, dict) or not _is_number(value.get("len")):
+        return None
+    first, digest = value.get("hex"), value.get("sha256")
+    if not isinstance(first, str) or not isinstance(digest, str) or not _HEX.fullmatch(first) or not _SHA256.fullmatch(digest):
+        return None
+    return Decoded(value["len"], digest, bytes.fromhex(first))
 
 
 def _is_number(value: Any) -> bool:

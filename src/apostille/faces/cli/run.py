@@ -33,7 +33,7 @@ from apostille.services.client import KeeperClient
 from apostille.services.examination import Examination
 from apostille.services.run_audit import examine_run
 from apostille.services.runs import Run
-from apostille.storage.folder import StoreFolder, gateway_settings, link_policy
+from apostille.storage.folder import StoreFolder, canon_policy, gateway_settings
 
 OPENAI_API = "https://api.openai.com/v1"
 # Some clients prefer the older name; a program that has it set would slip past the gateway.
@@ -63,7 +63,7 @@ def answer_cleaning(folder: StoreFolder) -> Cleaning:
         ConfigurationError: A setting that is unknown, or of the wrong kind.
     """
     settings = gateway_settings(folder)
-    return Cleaning(settings.answers, settings.profile, link_policy(folder))
+    return Cleaning(settings.answers, settings.profile, canon_policy(folder))
 
 
 def run_program(terminal: Terminal, command: list[str], *, agent: str | None, principal: str | None, upstream: str | None) -> int:

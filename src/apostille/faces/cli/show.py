@@ -21,6 +21,7 @@ from apostille.storage.sqlite import SqliteStore
 _ID = re.compile(r"[0-9a-f]{32}")
 _MAX_SHOWN_BYTES = 4000
 _FEW, _MANY = 10, 100
+_LINE_CHARACTERS = 1_000
 _J = TypeVar("_J")
 
 
@@ -147,7 +148,7 @@ def _show_findings(terminal: Terminal, values: list[Any], raw: bytes, limit: int
         line, column = places[finding.position]
         at = f"at {line}:{column}" if finding.pointer is None else f"in {plain(finding.pointer, limit=80) or 'the text'}"
         grade = level(finding.severity)
-        terminal.show(f"    [yellow]{plain(finding.code)}[/] {grade} {at}: {plain(what_became(finding))}")
+        terminal.show(f"    [yellow]{plain(finding.code)}[/] {grade} {at}: {plain(what_became(finding), limit=_LINE_CHARACTERS)}")
     if len(findings) > len(shown):
         terminal.show(f"    and {len(findings) - len(shown)} findings more; --json lists all")
     if len(findings) < len(values):

@@ -14,7 +14,7 @@ import sys
 from apostille.core.canon import canonicalize, format_findings, profile_id
 from apostille.errors import ApostilleError
 
-DIGEST = "40e13158ea97d70993090a942de35af04540a547f322e8ac5bd94045dbc76fbb"
+DIGEST = "166c36543cf11781e7fcbb20eb13c8327fd424d04519830abfd0dc487ed444ec"
 
 ORDINARY = (
     "The refund is 42 EUR.\n\tTotal: 1½ × 10⁵ — “fine”…\n",

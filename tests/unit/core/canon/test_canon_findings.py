@@ -14,7 +14,8 @@ from apostille.errors import DigestMismatchError, IncompleteError, MalformedErro
 
 def test_the_json_of_a_finding():
     found = canonicalize("Hi\U000e0048\U000e0069!")
-    expected = '[{"act":"drop","code":"TAG_DROP","len":8,"n":2,"now":[],"pos":2,"sev":"h","was":[917576,917609]}]'
+    spelt = f'{{"hex":"4869","len":2,"sha256":"{hashlib.sha256(b"Hi").hexdigest()}"}}'
+    expected = f'[{{"act":"drop","code":"TAG_DROP","decoded":{spelt},"len":8,"n":2,"now":[],"pos":2,"sev":"h","was":[917576,917609]}}]'
     assert format_findings(found.findings) == expected.encode()
     assert format_findings(()) == b"[]"
 

@@ -48,7 +48,7 @@ def test_the_manual_has_the_same_table():
 
 
 def test_a_recorded_finding_is_read_as_it_was_written():
-    for text in ("a\u200bb\u202ec e\u0301 \r\n", "a" + "\u200b" * 40):
+    for text in ("a\u200bb\u202ec e\u0301 \r\n", "a" + "\u200b" * 40, "a\U000e0048\U000e0069"):
         for finding in canonicalize(text).findings:
             again = read_finding(json.loads(json.dumps(finding.as_json())))
             assert again is not None
@@ -91,3 +91,28 @@ def test_what_became_of_it():
     assert what_became(Finding("X", "i", "replace", 0, 3, (0x65, 0x301), (0xE9,))) == "U+0065 U+0301 -> U+00E9"
     assert what_became(Finding("LIMIT_SIZE", "e", "refuse", 0, 0)) == "LIMIT_SIZE -> refused"
     assert what_became(Finding("X_KEEP", "i", "keep", 0, 0, (0x200C,), count=3)) == "U+200C -> kept, counted (3 times)"
+
+
+HI = {"hex": "4869", "len": 2, "sha256": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    "change", [{"hex": 5}, {"hex": "4"}, {"hex": "zz"}, {"hex": "00" * 65}, {"len": -1}, {"len": "2"}, {"sha256": None}, {"sha256": "0" * 63}]
+)
+def test_bytes_that_are_not_written_as_we_write_them_are_left_out(change):
+    assert read_finding(GOOD | {"decoded": HI}).decoded is not None
+    assert read_finding(GOOD | {"decoded": HI | change}).decoded is None
+    assert read_finding(GOOD | {"decoded": "4869"}).decoded is None
+
+
+def test_bytes_are_told_as_hex_and_as_text_where_they_are_ascii():
+    def told(text):
+        return what_became(canonicalize(text).findings[0]).partition(", spells ")[2]
+
+    tags = "".join(chr(0xE0000 + byte) for byte in b'say "[hi]"')
+    assert told(f"a{tags}") == '10 bytes: 73617920225b68695d22 "say \\"[hi]\\""'
+    assert told("a\ufe01\ufe02") == "2 bytes: 0102"
+    assert told("a" + "\U000e0141" * 40) == f"40 bytes: {'51' * 32} .. {json.dumps('Q' * 32)} .."
+    assert told("a\ufe01") == ""
+    assert told("a\U000e0141\ufe0f") == '2 bytes: 510f "Q"'
+    assert told("a\ufe0e\ufe0f") == "2 bytes: 0e0f"

@@ -16,6 +16,7 @@ from apostille.faces.cli.terminal import plain
 
 STDIN_NAME = "stdin"
 _COLORS = {"note": "dim", "warning": "yellow", "hidden": "bold red", "error": "bold red"}
+_LINE_CHARACTERS = 1_000
 _NAME_CHARACTERS = 4_096
 
 
@@ -91,7 +92,8 @@ def lines(scan: Scan) -> Iterator[str]:
             codes_seen.add(found.finding.code)
             color = _COLORS[found.level]
             place = f"{name}:{found.start.line}:{found.start.column}"
-            yield f"{place}: [{color}]{found.finding.code}[/] {found.level}: {what_became(found.finding)}"
+            told = plain(what_became(found.finding), limit=_LINE_CHARACTERS)
+            yield f"{place}: [{color}]{found.finding.code}[/] {found.level}: {told}"
         if look.unlisted:
             yield f"{name}: and {look.unlisted} findings more, not listed"
     for code in sorted(codes_seen):

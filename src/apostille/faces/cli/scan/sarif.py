@@ -10,6 +10,7 @@ Spec: SARIF 2.1.0 (OASIS, errata 01), sections 3.13, 3.14, 3.19, 3.27, 3.30.
 from __future__ import annotations
 
 import os
+import re
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +26,7 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sa
 _ROOT = "%SRCROOT%"
 _LEVELS = {"note": "note", "warning": "warning", "hidden": "error", "error": "error"}
 _NO_SLASH = "/~"
+_LINK = re.compile(r"[\[\]\\]")
 
 
 def as_sarif(scan: Scan) -> dict[str, Any]:
@@ -72,8 +74,9 @@ def _rule(code: str) -> dict[str, Any]:
 
 def _result(look: Look, found: Located, numbers: dict[str, int]) -> dict[str, Any]:
     finding = found.finding
-    # Brackets and backslashes would begin a link in a message; ours hold none.
-    text = f"{meaning(finding.code)} {what_became(finding)}"
+    # Brackets would begin a link in a message: those of a hidden text are escaped, and backslashes with them.
+    told = _LINK.sub(lambda mark: "\\" + mark.group(), what_became(finding))
+    text = f"{meaning(finding.code)} {told}"
     region = {
         "startLine": found.start.line,
         "startColumn": found.start.column,
