@@ -7,7 +7,7 @@
     python tools/canon_tables.py --compat FILE  write compat-15.0.0.txt anew from a UnicodeData.txt
 
 The first two need nothing but this file and the data. The SHA256 is taken over the JSON text of all tables, keys sorted, no
-white space; it goes into the profile id, so a changed table is a changed profile.
+white space; it goes into the profile id, so a changed table is a changed profile. Quotas change no byte and are not in it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ JOINERS = DATA / "joiners.txt"
 LOOKALIKES = DATA / "lookalikes.txt"
 TWINS = DATA / "twins.txt"
 COMPAT = DATA / "compat-15.0.0.txt"
+RESIDUE = DATA / "residue.txt"
 RADICALS = DATA / "equivalent-unified-ideograph-15.0.0.txt"
 TABLES = ROOT / "src" / "apostille" / "core" / "canon" / "tables"
 HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)
@@ -266,6 +267,11 @@ def _lookalikes(sections: dict[str, list[list[str]]]) -> dict[str, str]:
     }
 
 
+def _quotas() -> str:
+    """The densest ordinary text, and half as much again."""
+    return " ".join(f"{code}:{script}:{int(bits) * 3 // 2}" for code, script, bits, *_ in _rows(RESIDUE))
+
+
 def _rows(path: Path) -> list[list[str]]:
     lines = (line.partition("#")[0].replace(";", " ").split() for line in path.read_text("utf-8").split("\n"))
     return [words for words in lines if words]
@@ -348,6 +354,7 @@ _ABOUT = {
     "ivd": "Ideographic variation sequences: a first base, and how many selectors from U+E0100 on it and its neighbours have.",
     "joiners": "Where joiners beside a virama show, measured by shaping (tools/unicode/joiners.txt names the fonts).",
     "lookalikes": "Look-alikes and what they become in profile strict (tools/unicode/lookalikes.txt and twins.txt give reasons).",
+    "quotas": "Optional characters in bits per 1,000 that ordinary text has at most: kind, script, bits.",
     "digest": "Which tables these are.",
 }
 
@@ -358,7 +365,7 @@ def render() -> dict[str, str]:
     text = json.dumps(modules, sort_keys=True, separators=(",", ":"))
     digest = {"UCD_VERSION": VERSION, "SHA256": hashlib.sha256(text.encode()).hexdigest()}
     found: dict[str, str] = {}
-    for name, constants in {**modules, "digest": digest}.items():
+    for name, constants in {**modules, "quotas": {"QUOTAS": _quotas()}, "digest": digest}.items():
         found[name] = _MODULE_HEADER.format(about='"""' + _ABOUT[name]) + "".join(map(_constant, constants.items()))
     return found
 

@@ -107,6 +107,33 @@ def test_bytes_that_are_not_utf8(fresh):
     assert (result.code, found(result)) == (1, ["a.txt:2:4:ENC_INVALID", "b.txt:1:1:ENC_INVALID"])
 
 
+def test_what_stands_before_bytes_that_are_not_utf8(fresh):
+    """It is looked at, in every type; white space before the bad byte is no end of a line, and what comes behind is not looked at."""
+    hidden = "a\u200b b \u0645\u06cc ".encode() + b"\xff" + "\u200b \n".encode()
+    for name, codes in (
+        ("a.txt", ["ZWSP_DROP"]),
+        ("a.md", ["ZWSP_DROP"]),
+        ("a.py", ["ZWSP_DROP", "CODE_HIDDEN"]),
+    ):
+        fresh.file(name, b"first\n" + hidden)
+        result = scan(fresh, "--fail-on", "note", name)
+        assert found(result) == [*(f"{name}:2:2:{code}" for code in codes), f"{name}:2:9:ENC_INVALID"]
+        assert result.code == 1
+    fresh.file("a.json", b'{"a":"x\xe2\x80\x8by\xff"}')
+    assert found(scan(fresh, "a.json")) == ["a.json:1:8:ZWSP_DROP", "a.json:1:8:CODE_HIDDEN", "a.json:1:10:ENC_INVALID"]
+    fresh.file("long.txt", ("\u0645" * 40_000 + "\u200bx").encode() + b"\xc3")
+    assert found(scan(fresh, "long.txt")) == ["long.txt:1:40001:ZWSP_DROP", "long.txt:1:40003:ENC_INVALID"]
+
+
+def test_a_file_that_is_named_like_stdin(fresh):
+    """With its folder it is a file, named or found."""
+    fresh.file("-", "a\u200b\n".encode())
+    assert found(scan(fresh, "./-")) == ["./-:1:2:ZWSP_DROP", "./-:1:2:CODE_HIDDEN"]
+    result = scan(fresh, ".", stdin="b\u202e\n".encode())
+    assert found(result) == ["./-:1:2:ZWSP_DROP", "./-:1:2:CODE_HIDDEN"]
+    assert fresh.ok("clean", "./-").out == b"a\n"
+
+
 def test_markers_in_names_are_harmless(fresh):
     """A file name with escapes, turning characters and markup is drawn, never passed on."""
     name = "\x1b]0;x\x07\u202e[red]\n⟦U+200B⟧.txt"

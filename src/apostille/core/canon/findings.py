@@ -283,7 +283,7 @@ class Ledger:
             run = self._runs[code, lane] = _Run(code, act, position, self._pointer)
         run.join(length, was, now, count)
 
-    def keep(self, code: str, point: int, position: int, *, bits: int = 1) -> None:
+    def keep(self, code: str, point: int, position: int, *, bits: int = 1, script: str = "") -> None:
         """Count an optional character that stays; there is one finding for all of a kind.
 
         Args:
@@ -291,13 +291,12 @@ class Ledger:
             point: The character.
             position: Byte offset.
             bits: What the choice among its alternatives could carry.
+            script: Of what it stands behind, where that matters to how many are ordinary.
         """
         tally = self._kept.get(code)
         if tally is None:
-            self._kept[code] = Tally(1, bits, point, position)
-        else:
-            tally.count += 1
-            tally.bits += bits
+            tally = self._kept[code] = Tally(0, 0, point, position)
+        tally.add(bits, script)
 
     def take(self, code: str, tally: Tally, position: int) -> None:
         """Count optional characters that another ledger counted in the same text.
@@ -307,7 +306,7 @@ class Ledger:
             tally: The other one's.
             position: Byte offset of the first one.
         """
-        self._kept[code] = Tally(tally.count, tally.bits, tally.first, position)
+        self._kept[code] = replace(tally, position=position)
 
     def kept(self) -> dict[str, Tally]:
         """Give what was counted by ``keep``, by kind."""
@@ -424,7 +423,7 @@ class Lane(Ledger):
         """Give another lane for the same row: findings in the two do not merge."""
         return Lane(self._ledger, self._lane + 1, is_last=self._is_last)
 
-    def keep(self, code: str, point: int, position: int, *, bits: int = 1) -> None:
+    def keep(self, code: str, point: int, position: int, *, bits: int = 1, script: str = "") -> None:
         """Count an optional character that stays."""
         if self._is_last:
-            self._ledger.keep(code, point, position, bits=bits)
+            self._ledger.keep(code, point, position, bits=bits, script=script)

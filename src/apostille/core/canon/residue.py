@@ -13,17 +13,24 @@ Spec: canonical.md sections 1 and 10.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
+
+from apostille.core.canon.tables import quotas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Bits per 1,000 characters, about twice what the densest ordinary text has (the Universal Declaration of Human Rights in 530
-# languages: U+180E in Mongolian 121, U+200D in Sinhala 93, U+200C in Persian 45). Other kinds are in ordinary text so rarely that
-# the common quota is enough for them; emoji and Han names come in messages and lists.
+# Bits per 1,000 characters. For a kind in a script that the corpora of ordinary text have, the quota is what 19 of 20 pieces of
+# the densest language do not exceed, and half as much again (tools/residue_table.py). Other kinds are so rare in ordinary text
+# that the common quota is enough; emoji, Han names and Mongolian, which the corpora have little of, come in messages and lists.
 QUOTA = 60
-QUOTAS = {"ZWNJ_KEEP": 100, "ZWJ_KEEP": 200, "MVS_KEEP": 250, "FVS_KEEP": 250, "VS_KEEP": 300, "IVS_KEEP": 300}
+QUOTAS = {"MVS_KEEP": 250, "FVS_KEEP": 250, "VS_KEEP": 300, "IVS_KEEP": 300, "SPACE_KEEP": 250}
+# The script of kinds for which none is counted.
+ANY = "*"
+# U+200D between emoji, whose script is Common.
+_EMOJI = 300
 # What an operator lets stay whole: it is counted, and no text has an ordinary amount of it.
 _CHOSEN = frozenset({"C2PA_KEEP", "PUA_KEEP"})
 # A shorter text has no rate: one emoji in a greeting is no channel.
@@ -39,12 +46,21 @@ class Tally:
         bits: Of their alternatives, summed.
         first: The first one.
         position: Where it was: byte offset in the raw value, or in the decoded string of a JSON document.
+        scripts: How many, and the bits of their alternatives, by the script of what they stand behind.
     """
 
     count: int
     bits: int
     first: int
     position: int
+    scripts: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def add(self, bits: int, script: str) -> None:
+        """Count one more."""
+        self.count += 1
+        self.bits += bits
+        count, sum_ = self.scripts.get(script, (0, 0))
+        self.scripts[script] = (count + 1, sum_ + bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +94,31 @@ def measure(tallies: Mapping[str, Tally], characters: int) -> Residue:
     channels = tuple(
         (code, tally.count, tally.bits + _places_bits(tally.count, characters)) for code, tally in sorted(tallies.items())
     )
-    length = max(characters, _LEAST_CHARACTERS)
-    over = tuple(code for code, _, bits in channels if code not in _CHOSEN and bits * 1_000 > QUOTAS.get(code, QUOTA) * length)
+    over = tuple(code for code, tally in sorted(tallies.items()) if code not in _CHOSEN and _is_over(code, tally, characters))
     return Residue(sum(bits for _, _, bits in channels), channels, characters, over)
+
+
+def rates(tally: Tally, characters: int) -> dict[str, int]:
+    """Give for each script the bits per 1,000 characters of a text; a short one counts as 500."""
+    length = max(characters, _LEAST_CHARACTERS)
+    return {script: (bits + _places_bits(count, characters)) * 1_000 // length for script, (count, bits) in tally.scripts.items()}
+
+
+def quota(code: str, script: str) -> int:
+    """Give the bits per 1,000 characters over which a kind in a script is more than ordinary text has."""
+    if (code, script) == ("ZWJ_KEEP", "Common"):
+        return _EMOJI
+    return max(_measured().get((code, script or ANY), 0), QUOTAS.get(code, QUOTA))
+
+
+@cache
+def _measured() -> dict[tuple[str, str], int]:
+    rows = (word.split(":") for word in quotas.QUOTAS.split(" "))
+    return {(code, script): int(bits) for code, script, bits in rows}
+
+
+def _is_over(code: str, tally: Tally, characters: int) -> bool:
+    return any(rate > quota(code, script) for script, rate in rates(tally, characters).items())
 
 
 def _places_bits(kept: int, characters: int) -> int:

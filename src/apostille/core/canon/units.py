@@ -309,8 +309,8 @@ class UnitPass:
                 else _unchanged(points)
             )
             if plan is not None:
-                for index, code, bits in plan:
-                    self._ledger.keep(code, points[index], tokens[index].position, bits=bits)
+                for index, code, bits, script in plan:
+                    self._ledger.keep(code, points[index], tokens[index].position, bits=bits, script=script)
                 text = "".join(map(chr, points))
                 self.follows(text)
                 if len(points) == 1 or _is_whole(tokens):
@@ -365,7 +365,8 @@ class UnitPass:
     def _emit_invisible(self, token: Token) -> None:
         point = token.point
         if point in a.CONTEXTUAL:
-            self._ledger.keep(keep_code(point), point, token.position, bits=alternatives_bits(self._before, point))
+            bits = alternatives_bits(self._before, point)
+            self._ledger.keep(keep_code(point), point, token.position, bits=bits, script=_script(self._before))
         if point in a.CONTEXTUAL and p.joining(point) != "T":
             self._before = point
         self._is_stacked = False
@@ -413,21 +414,25 @@ def _unchanged(
     following: int = rules.NOTHING,
     stacked: int = rules.NOTHING,
     keeps: frozenset[str] = frozenset(),
-) -> tuple[tuple[int, str, int], ...] | None:
-    """Say that nothing in a unit has to change, and what is kept in it: index, code, bits. Most units of a text are alike."""
+) -> tuple[tuple[int, str, int, str], ...] | None:
+    """Say that nothing in a unit has to change, and what is kept in it: index, code, bits, script. Most units are alike."""
     if a.BIDI_CONTROLS.intersection(points) or nfc(points) != points:
         return None
     if not a.CONTEXTUAL.intersection(points):
         return ()
     if rules.judge(points, before, following, stacked, keeps) is not None:
         return None
-    kept: list[tuple[int, str, int]] = []
+    kept: list[tuple[int, str, int, str]] = []
     for index, point in enumerate(points):
         if point in a.CONTEXTUAL:
-            kept.append((index, keep_code(point), alternatives_bits(before, point)))
+            kept.append((index, keep_code(point), alternatives_bits(before, point), _script(before)))
         if p.joining(point) != "T":
             before = point
     return tuple(kept)
+
+
+def _script(point: int) -> str:
+    return "" if point == rules.NOTHING else p.script(point)
 
 
 def keep_code(point: int) -> str:

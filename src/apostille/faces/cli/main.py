@@ -207,7 +207,7 @@ def show(
 @app.command()
 def clean(
     files: Annotated[
-        list[str] | None, typer.Argument(help="A file, or - for stdin (the default); several with --in-place.")
+        list[str] | None, typer.Argument(help="A file, or - for stdin (the default; ./- is a file); several with --in-place.")
     ] = None,
     profile: Annotated[
         str, typer.Option(help="Canonicalizer profile: safe, strict (look-alikes in one form) or report.")
@@ -255,7 +255,9 @@ def clean(
 
 @app.command()
 def scan(
-    paths: Annotated[list[str] | None, typer.Argument(help="Files, folders, or - for stdin; else this folder.")] = None,
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Files, folders, or - for stdin (./- is a file); else this folder.")
+    ] = None,
     include: Annotated[
         list[str] | None, typer.Option(help="Only files that match; a path or any name in it. Repeatable.")
     ] = None,
@@ -274,7 +276,8 @@ def scan(
 
     Each finding is PATH:LINE:COLUMN: CODE LEVEL: U+XXXX -> what `apostille clean` would make of it. Columns count characters,
     from 1. Program text is only reported on; JSON is parsed, so that escapes count too. .git folders, links and binary files are
-    left out, and counted. Exit code 1: something was found; 2: no such path; 69: a file can't be read (the others still are).
+    left out, and counted. Behind bytes that are not UTF-8 nothing is looked at. Exit code 1: something was found; 2: no such
+    path; 69: a file can't be read (the others still are).
     """
     from apostille.faces.cli.scan import scan as look
 

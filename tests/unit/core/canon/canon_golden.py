@@ -14,7 +14,7 @@ import sys
 from apostille.core.canon import canonicalize, format_findings, profile_id
 from apostille.errors import ApostilleError
 
-DIGEST = "166c36543cf11781e7fcbb20eb13c8327fd424d04519830abfd0dc487ed444ec"
+DIGEST = "e09bddd023d655a6c65a3fa4a63f8e2c2df85ee35c169b540df0e5ae2cc25f91"
 
 ORDINARY = (
     "The refund is 42 EUR.\n\tTotal: 1½ × 10⁵ — “fine”…\n",

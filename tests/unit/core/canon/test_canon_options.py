@@ -67,6 +67,7 @@ CASES = [
     ("its selector is the one", {"cjk_compat": "vs"}, "\U0002f800\ufe00\U000e0100", "\u4e3d\ufe00", {"VS_KEEP": 1}),
     ("a kelvin sign is none", {"cjk_compat": "vs"}, "\u212a", "K", {}),
     ("every line end", {"eol": "crlf"}, "a\nb\r\nc\rd\u2028e\x85\n\nf", "a\r\nb\r\nc\r\nd\r\ne\r\n\r\n\r\nf", {}),
+    ("text that is clean but for that", {"eol": "crlf"}, "a\nb", "a\r\nb", {}),
     ("tails go as ever", {"eol": "crlf"}, "a \t\r\nb\n\n", "a\r\nb", {}),
     ("nothing hides in a line end", {"eol": "crlf"}, "a\r\u200b\nb\r\x00\nc", "a\r\n\r\nb\r\nc", {}),
 ]  # fmt: skip

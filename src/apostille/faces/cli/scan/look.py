@@ -18,7 +18,7 @@ from typing import IO
 from apostille.core.canon import Canonicalizer, Residue, profile_id
 from apostille.core.canon.findings import Finding
 from apostille.core.canon.json_values import MAX_BYTES
-from apostille.core.canon.policy import DEFAULT, SOURCE
+from apostille.core.canon.policy import DEFAULT, SOURCE, Policy
 from apostille.core.canon.profiles import kind_of
 from apostille.errors import CanonicalizationError, MalformedError
 from apostille.faces.cli.meanings import LEVELS, level
@@ -32,6 +32,7 @@ TEXT = "text/plain"
 CHUNK_BYTES = 65_536
 _SPOOL_BYTES = 2**23
 _HEAD_BYTES = 8_000
+_REPLACEMENT = "\ufffd".encode()
 _MARKDOWN = "text/markdown"
 _TYPES = {
     **dict.fromkeys((".md", ".markdown", ".mdown", ".mkd"), _MARKDOWN),
@@ -165,6 +166,8 @@ def look(
     machine = Canonicalizer(media_type=used, profile=profile, is_file=True, policy=policy)
     seen = Look(name, used, machine.profile)
     findings = _run(machine, file, progress)
+    if [finding.code for finding in findings] == ["ENC_INVALID"]:
+        findings = (*_before(findings[0].position, file, used, profile, policy), *findings)
     seen.residue = machine.residue
     _list(seen, findings, {}, file, least, room)
     return seen
@@ -181,6 +184,20 @@ def _run(machine: Canonicalizer, file: IO[bytes], progress: Callable[[int], None
     return machine.findings
 
 
+def _before(end: int, file: IO[bytes], media_type: str, profile: str, policy: Policy) -> tuple[Finding, ...]:
+    """Look at what stands before a byte that is no UTF-8; U+FFFD stands for the rest, which is not looked at."""
+    machine = Canonicalizer(media_type=media_type, profile=profile, is_file=True, policy=policy)
+    file.seek(0)
+    try:
+        for start in range(0, end, CHUNK_BYTES):
+            machine.feed(file.read(min(CHUNK_BYTES, end - start)))
+        machine.feed(_REPLACEMENT)
+        machine.flush()
+    except CanonicalizationError as error:
+        return _of(error)
+    return tuple(finding for finding in machine.findings if finding.position < end)
+
+
 def _of(error: CanonicalizationError) -> tuple[Finding, ...]:
     return tuple(finding for finding in error.findings if isinstance(finding, Finding))
 
@@ -195,6 +212,11 @@ def _look_at_json(name: str, file: IO[bytes], profile: str, least: str, room: in
         file.seek(0)
         seen = look(name, file, media_type=CODE, profile=profile, least=least, room=room, progress=lambda _: None) or seen
         seen.notice = f"is no JSON ({error}): looked at as code, without decoding its escapes"
+        return seen
+    if [finding.code for finding in findings] == ["ENC_INVALID"] and findings[0].pointer is None:
+        # Escapes can't be decoded without the end of the document; what stands there as it is can be seen.
+        before = _before(findings[0].position, file, CODE, profile, SOURCE)
+        _list(seen, (*before, *findings), {}, file, least, room)
         return seen
     seen.residue = machine.residue
     file.seek(0)

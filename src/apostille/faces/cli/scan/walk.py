@@ -124,7 +124,9 @@ def _walk_folder(top: str, globs: Globs, found: Walk, seen: set[str]) -> None:
             continue
         folders: list[str] = []
         for item in items:
-            name = item.name if path == "." else os.path.join(path, item.name)  # noqa: PTH118 - as above
+            # A file that is named as stdin is given keeps the folder before its name.
+            is_here = path == "." and item.name != STDIN
+            name = item.name if is_here else os.path.join(path, item.name)  # noqa: PTH118 - as above
             _take(item, name, os.path.relpath(name, top), globs, found, seen, folders)
         stack += reversed(folders)
 
