@@ -22,7 +22,7 @@ from apostille.core.canon.findings import SEVERITIES, Finding, Lane
 from apostille.core.canon.folding import Folding
 from apostille.core.canon.passes import DropPass, EntryPass, EscapePass, NeighborPass, Token
 from apostille.core.canon.properties import WHITE_SPACE
-from apostille.core.canon.sightings import Sightings
+from apostille.core.canon.sightings import SightingPass
 from apostille.core.canon.tails import MAX_RUN, Ending, TailPass
 from apostille.core.canon.units import UnitPass
 from apostille.errors import CanonicalizationError
@@ -120,13 +120,13 @@ class TextEngine:
         if is_strict:
             late = Lane(ledger, 1, is_last=True)
             bidi = _bidi(
-                late, Sightings(ledger, TailPass(late, self._emit, ending), is_plain=is_plain)
+                late, SightingPass(ledger, TailPass(late, self._emit, ending), is_plain=is_plain)
             )  # what no rule can tell is reported
             ledger = Lane(ledger, 0, is_last=False)
             unit = UnitPass(late, bidi.push, bidi.text)
             self._bidi = _bidi(ledger, Folding(late, unit, bidi, is_plain=is_plain))
         else:
-            self._bidi = _bidi(ledger, Sightings(ledger, TailPass(ledger, self._emit, ending), is_plain=is_plain))
+            self._bidi = _bidi(ledger, SightingPass(ledger, TailPass(ledger, self._emit, ending), is_plain=is_plain))
         self._unit = UnitPass(ledger, self._bidi.push, self._bidi.text)
         neighbors = NeighborPass(ledger, self._unit.push, self._unit.last)
         drops = DropPass(ledger, neighbors.push)
