@@ -44,7 +44,7 @@ _SCRIPTS = (*_COMMON_SCRIPTS, *sorted(look.SCRIPTS.difference(_COMMON_SCRIPTS)))
 
 _ASCII = bytes(range(0x80))
 # The Latin letters of ASCII that are evidence.
-_FREE = bytes(filter(look.evidence, range(0x80)))
+_FREE = bytes(point for point in range(0x80) if look.evidence(point))
 
 
 @cache
@@ -76,17 +76,16 @@ def _word() -> re.Pattern[str]:
     return re.compile(f"[{any_letter()}{_MARKS}]+")
 
 
-# Runs of white space behind something visible, by how they begin: a search for a few fixed characters is fast.
+# Runs of white space by how they begin, those with TABs last: a search for a few fixed characters is fast.
 _RUNS = (
     re.compile("  (?<=[^ \t\n]  )[ \t]*+(?!\n)"),
+    re.compile("\n\n\n\n*"),
     re.compile("\t(?<=[^ \t\n]\t)[ \t]*+(?!\n)"),
     re.compile(" \t(?<=[^ \t\n] \t)[ \t]*+(?!\n)"),
-    re.compile("\n\n\n\n*"),
 )
 
 _HE = [*look.KANA, *(parts[0] for parts in look.KANA.values())]
 _HAN = [parts[0] for parts in look.HAN.values()]
-# What its neighbors make a sight.
 _NEAR = [*look.SPACES, *look.PUNCTUATION, *look.FULLWIDTH, *look.TECHNICAL, *COMBINING, *_HE, *_HAN, 0xFE0E, 0xFE0F]
 _MARKED = {*COMBINING, *(point for point, parts in DECOMPOSITIONS.items() if not COMBINING.keys().isdisjoint(parts))}
 # One class first, with all that is outside the BMP as one range: a search for it runs without interpreting the pattern, and the
@@ -117,9 +116,24 @@ _ARABIC_SETS = {
     ("ARABIC_LETTER", "ar"): frozenset(map(chr, look.ARABIC_LETTERS)),
     ("ARABIC_LETTER", "fa"): frozenset(map(chr, look.PERSIAN_LETTERS)),
 }
+# What is a sight wherever it stands, and its code; what its neighbors make one; and all that has to be looked at for either or
+# for the two sets.
 _ALONE = {chr(point): code for point, (code, _) in look.FOLDS.items()}
 _BESIDE = frozenset(map(chr, _NEAR))
-_LOUD = re.compile(f"[{char_class({*look.FOLDS, *_NEAR, *(ord(c) for chars in _ARABIC_SETS.values() for c in chars)}, is_bmp=True)}{_ASTRAL}]")
+_SETS = frozenset().union(*_ARABIC_SETS.values())
+_LOUD = re.compile(f"[{char_class(map(ord, {*_ALONE, *_BESIDE, *_SETS}), is_bmp=True)}{_ASTRAL}]")
+
+
+def code_alone(char: str) -> str | None:
+    """Give the code of a character that is a sight wherever it stands, empty if it is never one; nothing if others have a say."""
+    is_told = char not in _BESIDE and char not in _SETS and look.word_script(ord(char)) in ("", "Latin")
+    return _ALONE.get(char, "") if is_told else None
+
+
+def find_run(text: str) -> re.Match[str] | None:
+    """Find the first run of white space behind something visible that is no single space, or of empty lines."""
+    found = (pattern.search(text) for pattern in (_RUNS if "\t" in text else _RUNS[:2]))
+    return min(filter(None, found), key=re.Match.start, default=None)
 
 
 def may_look_alike(text: str) -> bool:
@@ -235,7 +249,8 @@ class Sightings:
     def _stretch(self, start: int, end: int, *, is_last: bool) -> None:
         text = self._text[start:end]
         if self._is_plain and self._run is None:
-            self._see_run(text.rstrip(" \t\n") if is_last else text, start)
+            run = find_run(text.rstrip(" \t\n") if is_last else text)
+            self._run = (self._place(start + run.start()), run.group()[:8]) if run else None
         if not text.isascii() or self._totals["Latin"] < ENOUGH:
             data = text.encode("utf-8")
             others = data.translate(None, _ASCII).decode("utf-8")
@@ -248,13 +263,6 @@ class Sightings:
             noted = self._notes.get(code)
             self._notes[code] = (self._place(start + index), sight, count) if noted is None else (*noted[:2], noted[2] + count)
         self._seen.clear()
-
-    def _see_run(self, text: str, start: int) -> None:
-        """Look for the first run of white space."""
-        found = [hit for hit in (pattern.search(text) for pattern in _RUNS) if hit]
-        if found:
-            first = min(found, key=re.Match.start)
-            self._run = (self._place(start + first.start()), first.group()[:8])
 
     def _note(self, code: str, index: int, sight: str, count: int = 1) -> None:
         seen = self._seen.get(code)
