@@ -22,7 +22,7 @@ from apostille.core.canon import lookalikes as look
 from apostille.core.canon import properties as p
 from apostille.core.canon.alphabet import char_class
 from apostille.core.canon.findings import SHOWN
-from apostille.core.canon.normalize import COMBINING, decompose
+from apostille.core.canon.normalize import COMBINING, DECOMPOSITIONS, decompose
 from apostille.core.canon.quiet import ENOUGH, any_letter, count_free, letters
 from apostille.core.canon.words import GREEK_LETTERS, MAX_LETTERS, mixed_target, whole_target
 
@@ -35,11 +35,16 @@ MAX_STRETCH = 4_096
 MAX_INDEX = 1 << 62
 _MAX_WORDS = 32
 _ENDS = " \n\u3001\u3002"
-_SPACES = " \t\n"
+_SPACES = " \t\n\u3000"  # no stretch begins with one: what it is depends on what stands before it
 
 _MARKS = "\u0300-\u036f"
 _ALNUM = "0-9A-Za-z"
 _COMMON_SCRIPTS = ("Latin", "Cyrillic", "Greek")
+_SCRIPTS = (*_COMMON_SCRIPTS, *sorted(look.SCRIPTS.difference(_COMMON_SCRIPTS)))
+
+_ASCII = bytes(range(0x80))
+# The Latin letters of ASCII that are evidence.
+_FREE = bytes(point for point in range(0x80) if look.evidence(point))
 
 
 @cache
@@ -53,26 +58,17 @@ def _has(*scripts: str) -> re.Pattern[str]:
 
 
 @cache
-def _foreign() -> re.Pattern[str]:
-    return _has(*sorted(look.SCRIPTS - {"Latin"}))
-
-
-@cache
-def _rare() -> re.Pattern[str]:
-    return _has(*sorted(look.SCRIPTS.difference(_COMMON_SCRIPTS)))
-
-
-@cache
 def _twin_words(script: str) -> re.Pattern[str]:
     twins = char_class(filter(look.is_twin, letters(script)))
-    return re.compile(f"(?<![{any_letter()}])[{twins}]{{2,{MAX_LETTERS}}}+(?![{any_letter()}])")
+    return re.compile(f"[{twins}](?<![{any_letter()}].)[{twins}]{{1,{MAX_LETTERS - 1}}}+(?![{any_letter()}])")
 
 
 @cache
-def _mixed_words() -> re.Pattern[str]:
-    """Match the beginning of a word up to where its second script begins."""
-    runs = "|".join(f"[{_script_class(script)}{_MARKS}]++" for script in (*_COMMON_SCRIPTS, *sorted(look.SCRIPTS)))
-    return re.compile(f"(?<![{any_letter()}{_MARKS}])(?:{runs})(?=[{any_letter()}])")
+def _whole_words() -> re.Pattern[str]:
+    """Match words of one script each and what is between them: up to a word of several, or to the end."""
+    words = "|".join(f"[{_script_class(script)}{_MARKS}]++(?![{any_letter()}])" for script in _SCRIPTS)
+    others = f"[^{any_letter()}{_MARKS}]*+"
+    return re.compile(f"{others}(?:(?:{words}){others})*+")
 
 
 @cache
@@ -80,24 +76,33 @@ def _word() -> re.Pattern[str]:
     return re.compile(f"[{any_letter()}{_MARKS}]+")
 
 
-# One class first, with all that is outside the BMP as one range: a search for it runs without interpreting the pattern, and the
-# class is a bitmap and one comparison.
+# Runs of white space by how they begin, those with TABs last: a search for a few fixed characters is fast.
+_RUNS = (
+    re.compile("  (?<=[^ \t\n]  )[ \t]*+(?!\n)"),
+    re.compile("\n\n\n\n*"),
+    re.compile("\t(?<=[^ \t\n]\t)[ \t]*+(?!\n)"),
+    re.compile(" \t(?<=[^ \t\n] \t)[ \t]*+(?!\n)"),
+)
+
 _HE = [*look.KANA, *(parts[0] for parts in look.KANA.values())]
 _HAN = [parts[0] for parts in look.HAN.values()]
-_ALL = [*look.FOLDS, *look.SPACES, *look.PUNCTUATION, *look.FULLWIDTH, *look.TECHNICAL, *COMBINING, *_HE, *_HAN, 0xFE0E, 0xFE0F]
+_NEAR = [*look.SPACES, *look.PUNCTUATION, *look.FULLWIDTH, *look.TECHNICAL, *COMBINING, *_HE, *_HAN, 0xFE0E, 0xFE0F]
+_MARKED = {*COMBINING, *(point for point, parts in DECOMPOSITIONS.items() if not COMBINING.keys().isdisjoint(parts))}
+# One class first, with all that is outside the BMP as one range: a search for it runs without interpreting the pattern, and the
+# class is a bitmap and one comparison.
+_ASTRAL = "\U00010000-\U0010ffff"
 _SIGHT = re.compile(
-    f"[{char_class(_ALL, is_bmp=True)}\U00010000-\U0010ffff](?:(?<=[{char_class(look.FOLDS)}])"
-    f"|(?<=[{char_class(look.SPACES)}])(?P<space>)"
+    f"[{char_class(_NEAR, is_bmp=True)}{_ASTRAL}](?:(?<=[{char_class(COMBINING)}])(?<=[{char_class(_MARKED)}].)(?P<mark>)"
+    f"|(?<![{char_class(COMBINING)}])(?:"
+    f"(?<=[{char_class(look.SPACES)}])(?P<space>)"
     f"|(?<=[{char_class(look.PUNCTUATION)}])(?:(?<=[A-Za-z].)|(?=[A-Za-z]))(?P<punctuation>)"
     f"|(?<=[{char_class(look.FULLWIDTH)}])(?<=[{_ALNUM}].)(?=[{_ALNUM}])(?P<fullwidth>)"
     f"|(?<=[{char_class(look.TECHNICAL)}])(?:(?<=[a-z].)|(?=[a-z]))(?P<technical>)"
     f"|(?<=[\ufe0e\ufe0f])(?<!\u200d..)(?![\u200d\u20e3])(?P<style>)"
-    f"|(?<=[{char_class(COMBINING)}])(?P<mark>)"
     f"|(?<=[\u30a1-\u30fa\u30fc][{char_class(_HAN)}])(?=[\u30a1-\u30fa\u30fc])(?P<kana>)"
-    f"|(?<=[{char_class(_HE)}])(?P<he>))",
+    f"|(?<=[{char_class(_HE)}])(?P<he>)))",
     re.DOTALL,
 )
-_RUN = re.compile(r"(?<=[^ \t\n])(?: {2,}| *\t[ \t]*)(?=[^ \t\n]|\Z)|\n{3,}")
 _CODES = {
     "punctuation": "PUNCT_TWIN",
     "fullwidth": "PUNCT_TWIN",
@@ -105,13 +110,30 @@ _CODES = {
     "style": "EMOJI_STYLE",
     "kana": "KANA_HAN",
 }
-_ARABIC = re.compile("[\u0643\u064a\u0660-\u0669\u06a9\u06cc\u06f0-\u06f9]")
 _ARABIC_SETS = {
-    ("DIGIT_SET", "ar"): re.compile("[\u0660-\u0669]"),
-    ("DIGIT_SET", "fa"): re.compile("[\u06f0-\u06f9]"),
-    ("ARABIC_LETTER", "ar"): re.compile("[\u0643\u064a]"),
-    ("ARABIC_LETTER", "fa"): re.compile("[\u06a9\u06cc]"),
+    ("DIGIT_SET", "ar"): frozenset(map(chr, look.ARABIC_DIGITS)),
+    ("DIGIT_SET", "fa"): frozenset(map(chr, look.PERSIAN_DIGITS)),
+    ("ARABIC_LETTER", "ar"): frozenset(map(chr, look.ARABIC_LETTERS)),
+    ("ARABIC_LETTER", "fa"): frozenset(map(chr, look.PERSIAN_LETTERS)),
 }
+# What is a sight wherever it stands, and its code; what its neighbors make one; and all that has to be looked at for either or
+# for the two sets.
+_ALONE = {chr(point): code for point, (code, _) in look.FOLDS.items()}
+_BESIDE = frozenset(map(chr, _NEAR))
+_SETS = frozenset().union(*_ARABIC_SETS.values())
+_LOUD = re.compile(f"[{char_class(map(ord, {*_ALONE, *_BESIDE, *_SETS}), is_bmp=True)}{_ASTRAL}]")
+
+
+def code_alone(char: str) -> str | None:
+    """Give the code of a character that is a sight wherever it stands, empty if it is never one; nothing if others have a say."""
+    is_told = char not in _BESIDE and char not in _SETS and look.word_script(ord(char)) in ("", "Latin")
+    return _ALONE.get(char, "") if is_told else None
+
+
+def find_run(text: str) -> re.Match[str] | None:
+    """Find the first run of white space behind something visible that is no single space, or of empty lines."""
+    found = (pattern.search(text) for pattern in (_RUNS if "\t" in text else _RUNS[:2]))
+    return min(filter(None, found), key=re.Match.start, default=None)
 
 
 def may_look_alike(text: str) -> bool:
@@ -120,63 +142,36 @@ def may_look_alike(text: str) -> bool:
 
 
 class Sightings:
-    """Look at text on its way to the tails.
+    """Look at a text that comes in order.
 
     Args:
         ledger: Takes the findings.
-        following: Takes the text.
         is_plain: White space is layout.
     """
 
-    def __init__(self, ledger: Ledger, following: TailPass, *, is_plain: bool) -> None:
+    def __init__(self, ledger: Ledger, *, is_plain: bool) -> None:
         self._ledger = ledger
         self._is_plain = is_plain
-        self._next = following
+        self._run: tuple[int, str] | None = None  # the first run of white space: byte, text
         self._held: list[str] = []
         self._size = 0
         # Where in what is held a piece starts, its byte in the raw value, and how many bytes there, if it stands for others.
         self._places: list[tuple[int, int, int]] = []
         self._text = ""  # what is looked at
-        self._totals: Counter[str] = Counter()
-        self._notes: dict[str, tuple[int, str, int]] = {}  # by code: byte, text, how many
+        self._totals = dict.fromkeys(_SCRIPTS, 0)
+        self._seen: dict[str, tuple[int, str, int]] = {}  # in this stretch, by code: index, text, how many
+        self._notes: dict[str, tuple[int, str, int]] = {}  # before it, by code: byte, text, how many
         self._words: dict[str, list[tuple[str, tuple[int, int]]]] = {}  # by script: all twins, with no evidence of it so far
         self._sets: dict[tuple[str, str], tuple[int, str]] = {}  # the first of each set
 
-    def push(self, piece: Piece) -> None:
-        """Take a piece."""
-        self._next.push(piece)
-        if not piece.code:
-            self._see(piece.text, piece.position)
-            return
-        for char in piece.text:  # each of them stands for all the raw bytes
-            self._see(char, piece.position, piece.length)
+    def see(self, text: str, position: int, size: int = 0) -> None:
+        """Take text.
 
-    def text(self, text: str, position: int) -> None:
-        """Take text that stands at this byte."""
-        self._next.text(text, position)
-        self._see(text, position)
-
-    def span(self, text: str, position: int) -> None:
-        """Take text that stands at this byte."""
-        self._next.span(text, position)
-        self._see(text, position)
-
-    def end(self, position: int) -> None:
-        """End the text."""
-        self._look(is_end=True, is_last=True)
-        for word, place in sorted((word for words in self._words.values() for word in words), key=itemgetter(1)):
-            target = whole_target([ord(char) for char in word], self._totals)
-            if target:
-                self._report("WHOLE_SCRIPT", word, place, target)
-        for code in ("DIGIT_SET", "ARABIC_LETTER"):
-            seen = [self._sets[code, language] for language in ("ar", "fa") if (code, language) in self._sets]
-            if len(seen) > 1:
-                self._notes[code] = (*max(seen), 1)
-        for code, (first, text, count) in self._notes.items():
-            self._ledger.note(code, first, text, count)
-        self._next.end(position)
-
-    def _see(self, text: str, position: int, size: int = 0) -> None:
+        Args:
+            text: What comes next.
+            position: Its first byte in the raw value.
+            size: How many bytes it stands for there; 0 if for its own.
+        """
         if len(text) >= MAX_STRETCH and text.isascii():
             text, position = self._see_ascii(text, position)
         if not text:
@@ -187,13 +182,30 @@ class Sightings:
         if self._size >= MAX_STRETCH:
             self._look(is_end=False, is_last=False)
 
+    def end(self) -> None:
+        """Record what was found: the text ends here."""
+        self._look(is_end=True, is_last=True)
+        found = [word for script, words in self._words.items() if not self._totals[script] for word in words]
+        for word, place in sorted(found, key=itemgetter(1)):
+            target = whole_target([ord(char) for char in word], Counter(self._totals))
+            if target:
+                self._report("WHOLE_SCRIPT", word, place, target)
+        for code in ("DIGIT_SET", "ARABIC_LETTER"):
+            seen = [self._sets[code, language] for language in ("ar", "fa") if (code, language) in self._sets]
+            if len(seen) > 1:
+                self._notes[code] = (*max(seen), 1)
+        if self._run is not None:
+            self._notes["TYPOGRAPHY"] = (*self._run, self._notes.get("TYPOGRAPHY", (0, "", 0))[2] + 1)
+        for code, (first, text, count) in self._notes.items():
+            self._ledger.note(code, first, text, count)
+
     def _see_ascii(self, text: str, position: int) -> tuple[str, int]:
         """Look at most of a long text at once; give the rest."""
         half = MAX_STRETCH // 2
         if any(not _has_end(text, start, start + half) for start in range(0, len(text), half)):
             return text, position  # a stretch may be cut by its length
         first, last = _last_end(text, 0, half), _last_end(text, 0, len(text))
-        self._see(text[:first], position)
+        self.see(text[:first], position)
         self._look(is_end=True, is_last=False)
         self._text, self._places = text, [(0, position, 0)]
         self._stretch(first, last, is_last=False)
@@ -223,10 +235,6 @@ class Sightings:
     def _raw(self, index: int) -> tuple[int, int, int]:
         return self._places[bisect_right(self._places, (index, MAX_INDEX, 0)) - 1]
 
-    def _note(self, code: str, start: int, text: str) -> None:
-        noted = self._notes.get(code)
-        self._notes[code] = (self._place(start), text, 1) if noted is None else (noted[0], noted[1], noted[2] + 1)
-
     def _span(self, start: int, word: str) -> tuple[int, int]:
         """Give the bytes of a word in the raw value; what was dropped inside it is between them."""
         last = start + len(word) - 1
@@ -240,58 +248,121 @@ class Sightings:
 
     def _stretch(self, start: int, end: int, *, is_last: bool) -> None:
         text = self._text[start:end]
-        if self._is_plain and "TYPOGRAPHY" not in self._notes and ("  " in text or "\t" in text or "\n\n\n" in text):
-            found = _RUN.search(text.rstrip(" \t\n") if is_last else text)
-            if found:
-                self._note("TYPOGRAPHY", start + found.start(), found.group()[:8])
-        if text.isascii():
-            self._count(text, start, ("Latin",))
-            return
-        is_foreign = bool(_foreign().search(text))
-        self._count(text, start, _scripts_of(text) if is_foreign else ("Latin",))
-        for hit in _SIGHT.finditer(text):
-            code = _code_of(text, hit)
-            if code:
-                self._note(code, start + hit.start(), hit.group())
-        if is_foreign and _mixed_words().search(text):
-            self._mixed(text, start)
-        for key, pattern in _ARABIC_SETS.items() if _ARABIC.search(text) else ():
-            found = None if key in self._sets else pattern.search(text)
-            if found:
-                self._sets[key] = (self._place(start + found.start()), found.group())
+        if self._is_plain and self._run is None:
+            run = find_run(text.rstrip(" \t\n") if is_last else text)
+            self._run = (self._place(start + run.start()), run.group()[:8]) if run else None
+        if not text.isascii() or self._totals["Latin"] < ENOUGH:
+            data = text.encode("utf-8")
+            others = data.translate(None, _ASCII).decode("utf-8")
+            if self._totals["Latin"] < ENOUGH:
+                free = len(data) - len(data.translate(None, _FREE)) + count_free("Latin", others)
+                self._count("Latin", free, text, start)
+            if others:
+                self._see_others(others, text, start)
+        for code, (index, sight, count) in self._seen.items():
+            noted = self._notes.get(code)
+            self._notes[code] = (self._place(start + index), sight, count) if noted is None else (*noted[:2], noted[2] + count)
+        self._seen.clear()
 
-    def _count(self, text: str, start: int, scripts: tuple[str, ...]) -> None:
-        """Count evidence, and note the words that stand before any of their script."""
+    def _note(self, code: str, index: int, sight: str, count: int = 1) -> None:
+        seen = self._seen.get(code)
+        if seen is None:
+            self._seen[code] = (index, sight, count)
+        else:
+            self._seen[code] = (*min(seen[:2], (index, sight)), seen[2] + count)
+
+    def _see_others(self, others: str, text: str, start: int) -> None:
+        """Look at a stretch by what in it is not ASCII."""
+        loud = Counter(_LOUD.findall(others))
+        for char in _ALONE.keys() & loud.keys():
+            self._note(_ALONE[char], text.index(char), char, loud[char])
+        if not _BESIDE.isdisjoint(loud):
+            for hit in _SIGHT.finditer(text):
+                code = _code_of(text, hit)
+                if code:
+                    self._note(code, hit.start(), hit.group())
+        for key, chars in _ARABIC_SETS.items() if loud else ():
+            if key not in self._sets and not chars.isdisjoint(loud):
+                index = min(text.index(char) for char in chars & loud.keys())
+                self._sets[key] = (self._place(start + index), text[index])
+        scripts = _foreign_scripts(others)
         for script in scripts:
             if self._totals[script] < ENOUGH:
-                self._totals[script] = min(self._totals[script] + count_free(script, text), ENOUGH)
-        for script in scripts:
-            words = self._words.setdefault(script, [])
-            if self._totals[script]:
-                words.clear()
-                continue
-            for hit in _twin_words(script).finditer(text):
-                if len(words) < _MAX_WORDS:
-                    words.append((hit.group(), self._span(start + hit.start(), hit.group())))
+                self._count(script, count_free(script, others), text, start)
+        if scripts:
+            self._see_mixed(text, start)
 
-    def _mixed(self, text: str, start: int) -> None:
-        for hit in _word().finditer(text):
-            letters = [ord(char) for char in hit.group() if look.word_script(ord(char))]
+    def _count(self, script: str, free: int, text: str, start: int) -> None:
+        """Count evidence, and note the words that stand before any of their script."""
+        self._totals[script] = min(self._totals[script] + free, ENOUGH)
+        words = self._words.setdefault(script, [])
+        if not self._totals[script] and len(words) < _MAX_WORDS:
+            for hit in _twin_words(script).finditer(text):
+                words.append((hit.group(), self._span(start + hit.start(), hit.group())))
+            del words[_MAX_WORDS:]
+
+    def _see_mixed(self, text: str, start: int) -> None:
+        """Report words with letters of several scripts."""
+        index = 0
+        while (index := _end(_whole_words().match(text, index))) < len(text):
+            word = text[index : _end(_word().match(text, index))]
+            letters = [ord(char) for char in word if look.word_script(ord(char))]
             scripts = set(map(look.word_script, letters))
             # Formulas: a Greek letter beside one or two Latin ones.
-            if len(scripts) > 1 and (len(letters) >= GREEK_LETTERS or "Greek" not in scripts):
-                self._report(
-                    "MIXED_SCRIPT", hit.group(), self._span(start + hit.start(), hit.group()), mixed_target(letters, Counter())
-                )
+            if len(letters) >= GREEK_LETTERS or "Greek" not in scripts:
+                self._report("MIXED_SCRIPT", word, self._span(start + index, word), mixed_target(letters, Counter()))
+            index += len(word)
+
+
+class SightingPass:
+    """Look at text on its way to the tails.
+
+    Args:
+        ledger: Takes the findings.
+        following: Takes the text.
+        is_plain: White space is layout.
+    """
+
+    def __init__(self, ledger: Ledger, following: TailPass, *, is_plain: bool) -> None:
+        self._sightings = Sightings(ledger, is_plain=is_plain)
+        self._next = following
+
+    def push(self, piece: Piece) -> None:
+        """Take a piece."""
+        self._next.push(piece)
+        if not piece.code:
+            self._sightings.see(piece.text, piece.position)
+            return
+        for char in piece.text:  # each of them stands for all the raw bytes
+            self._sightings.see(char, piece.position, piece.length)
+
+    def text(self, text: str, position: int) -> None:
+        """Take text that stands at this byte."""
+        self._next.text(text, position)
+        self._sightings.see(text, position)
+
+    def span(self, text: str, position: int) -> None:
+        """Take text that stands at this byte."""
+        self._next.span(text, position)
+        self._sightings.see(text, position)
+
+    def end(self, position: int) -> None:
+        """End the text."""
+        self._sightings.end()
+        self._next.end(position)
 
 
 def _twin(point: int, script: str) -> tuple[int, ...]:
     return look.twin(point, script) if look.word_script(point) not in ("", script) else (point,)
 
 
-def _scripts_of(text: str) -> tuple[str, ...]:
-    rare = sorted(look.SCRIPTS) if _rare().search(text) else _COMMON_SCRIPTS
-    return tuple(script for script in rare if _has(script).search(text))
+def _foreign_scripts(others: str) -> tuple[str, ...]:
+    """Give the scripts but Latin of which there are letters."""
+    absent, index = _SCRIPTS[1:], 0
+    while absent and (hit := _has(*absent).search(others, index)):
+        script, index = look.word_script(ord(hit.group())), hit.end()
+        absent = tuple(other for other in absent if other != script)
+    return tuple(script for script in _SCRIPTS[1:] if script not in absent)
 
 
 def _last_end(text: str, start: int, end: int) -> int:
@@ -307,6 +378,10 @@ def _last_end(text: str, start: int, end: int) -> int:
     return end
 
 
+def _end(hit: re.Match[str] | None) -> int:
+    return hit.end() if hit else 0  # a pattern that matches anywhere
+
+
 def _has_end(text: str, start: int, end: int) -> bool:
     found = text.find(" ", start, end) + 1
     return 0 < found < len(text) and text[found] not in _SPACES
@@ -314,9 +389,7 @@ def _has_end(text: str, start: int, end: int) -> bool:
 
 def _code_of(text: str, hit: re.Match[str]) -> str:
     """Give the code of what was met, or nothing if it is in order where it stands."""
-    index, kind = hit.start(), hit.lastgroup
-    if kind is None:
-        return look.FOLDS[ord(hit.group())][0]
+    index, kind = hit.start(), hit.lastgroup or ""
     before, after = (ord(char) if char else 0x20 for char in (text[index - 1 : index], text[index + 1 : index + 2]))
     point = ord(hit.group())
     if kind == "space":

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from apostille.core.canon.code import MixedWords, hidden_in_code
 from apostille.core.canon.findings import SEVERITIES, Finding, Ledger
+from apostille.core.canon.glance import glance
 from apostille.core.canon.json_values import MAX_BYTES, canonicalize_json
 from apostille.core.canon.options import DEFAULT_TEXT, TextOptions
 from apostille.core.canon.policy import DEFAULT, Policy
 from apostille.core.canon.profiles import OPAQUE, REPORT, essence_of, find_profile, kind_of
 from apostille.core.canon.residue import Residue
 from apostille.core.canon.tails import Ending
-from apostille.core.canon.text import TextEngine, encode, is_unchanged
+from apostille.core.canon.text import CHUNK_BYTES, TextEngine, encode
 from apostille.core.canon.url_watch import UrlWatch
 from apostille.errors import CanonicalizationError
 
@@ -267,15 +268,17 @@ def canonicalize(
     """
     raw = encode(data) if isinstance(data, str) else data
     kind, used = _treatment(media_type, profile)
-    if (
-        kind in ("text", "code")
-        and b"://" not in raw
-        and (policy.text.eol == "lf" or b"\n" not in raw)
-        and is_unchanged(raw, "file" if is_file else "message", is_strict=used.is_strict)
-    ):
-        return Canonical(raw, (), _id(kind, used, policy), Residue(0, (), len(raw)))
+    if kind == "text" or (kind == "code" and raw.isascii() and b"://" not in raw):
+        is_plain = kind == "code" or essence_of(media_type) == "text/plain"
+        found = None
+        if policy.text.eol == "lf" or b"\n" not in raw:
+            found = glance(raw, "file" if is_file else "message", is_strict=used.is_strict, is_plain=is_plain)
+        if found is not None:
+            residue = Residue(0, (), len(raw) if raw.isascii() else len(raw.decode("utf-8")))
+            return Canonical(raw, found, _id(kind, used, policy), residue)
     canonicalizer = Canonicalizer(media_type=media_type, profile=profile, is_file=is_file, policy=policy)
-    given = canonicalizer.feed(raw) + canonicalizer.flush()
+    pieces = [canonicalizer.feed(raw[start : start + CHUNK_BYTES]) for start in range(0, len(raw), CHUNK_BYTES)]
+    given = b"".join((*pieces, canonicalizer.flush()))
     return Canonical(given, canonicalizer.findings, canonicalizer.profile, canonicalizer.residue)
 
 

@@ -2,7 +2,7 @@
 
     bytes -> characters -> escapes, controls, drops, neighbors -> units -> bidi -> tails -> bytes
 
-Most text goes straight through. A chunk of clean ASCII is passed on as it is; in other text one search finds the next place
+Most text goes straight through. A chunk of clean text is passed on as it is; in other text one search finds the next place
 where something may have to change, what lies before it is passed on, and the passes see only the characters from the last plain
 one before that place to the next plain one behind it. What they decide does not depend on where the input was cut.
 
@@ -14,16 +14,17 @@ Spec: canonical.md sections 5, 11 and 12.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from apostille.core.canon.alphabet import ASCII_CONTROLS, BOM, CONTROL, KINDS, LF, PLAIN, SP, SPACE, find_trouble
+from apostille.core.canon.alphabet import BOM, CONTROL, KINDS, LF, MODIFIER, PLAIN, SP, SPACE, char_class, find_trouble
 from apostille.core.canon.bidi import BidiPass
 from apostille.core.canon.findings import SEVERITIES, Finding, Lane
 from apostille.core.canon.folding import Folding
 from apostille.core.canon.options import DEFAULT_TEXT
 from apostille.core.canon.passes import DropPass, EntryPass, EscapePass, NeighborPass, Token
 from apostille.core.canon.properties import WHITE_SPACE
-from apostille.core.canon.sightings import Sightings
+from apostille.core.canon.sightings import SightingPass
 from apostille.core.canon.tails import MAX_RUN, Ending, TailPass
 from apostille.core.canon.units import UnitPass
 from apostille.errors import CanonicalizationError
@@ -34,41 +35,36 @@ if TYPE_CHECKING:
     from apostille.core.canon.options import TextOptions
     from apostille.core.canon.passes import Pass
 
-_CHUNK_BYTES = 65_536
-
+CHUNK_BYTES = 65_536
 
 _PROBE = MAX_RUN // 2
 _SPACES = "".join(map(chr, sorted(WHITE_SPACE)))
+# What most text is made of, and no rule of profile ``safe`` changes by itself.
+ORDINARY = bytes([0x09, LF, *range(SP, 0x7F)])
+_LINE_TAIL = re.compile(b"\n(?<=[ \t]\n)")
+_OTHER_KINDS = re.compile(f"[{char_class(point for point in range(0x10000) if KINDS[point] != PLAIN)}\U00010000-\U0010ffff]")
 
 
 def _bidi(ledger: Ledger, following: Following) -> BidiPass:
     return BidiPass(ledger, BidiPass(ledger, BidiPass(ledger, following), is_last=False), is_last=False)
 
 
-def is_clean_ascii(data: bytes) -> bool:
-    """Tell that these bytes are ASCII in which no rule changes anything, white space at the end left aside."""
-    return (
-        data.isascii()
-        and len(data.translate(None, ASCII_CONTROLS)) == len(data)
-        and b" \n" not in data
-        and (b"\t" not in data or b"\t\n" not in data)
-        and not _has_long_run(data)
-    )
+def needs_no_pass(data: bytes) -> bool:
+    """Tell at a glance that no rule changes anything in a text, white space at the end left aside.
 
-
-def is_unchanged(data: bytes, ending: Ending = "message", *, is_strict: bool = False) -> bool:
-    """Tell at a glance that a whole text is canonical and nothing is found in it. False means only that the passes have to look.
+    False means only that the passes have to look: at marks, at spaces that are not ASCII, at whatever has a rule of its own.
 
     Args:
-        data: Raw bytes.
-        ending: What the end of the text is.
-        is_strict: Under profile ``strict``.
+        data: UTF-8, from one character to the end of another.
     """
-    if ending != "data" and (b"  " in data or b"\t" in data or b"\n\n\n" in data or (is_strict and b"\n " in data)):
-        return False
-    if ending == "file" and len(data) > 1 and data[-1] == LF:
-        return data[-2] > SP and is_clean_ascii(data)
-    return not data or (data[-1] > SP and is_clean_ascii(data))
+    others = data.translate(None, ORDINARY).decode("utf-8")
+    are_plain = all(KINDS[ord(hit.group())] in (PLAIN, MODIFIER) for hit in _OTHER_KINDS.finditer(others))
+    return are_plain and are_lines_clean(data)
+
+
+def are_lines_clean(data: bytes) -> bool:
+    """Tell that no ASCII white space stands before a line feed in UTF-8, nor too much of it anywhere else."""
+    return _LINE_TAIL.search(data) is None and not _has_long_run(data)
 
 
 def _has_long_run(data: bytes) -> bool:
@@ -132,14 +128,14 @@ class TextEngine:
         if is_strict:
             late = Lane(ledger, 1, is_last=True)
             bidi = _bidi(
-                late, Sightings(ledger, TailPass(late, self._emit, ending, is_crlf=is_crlf), is_plain=is_plain)
+                late, SightingPass(ledger, TailPass(late, self._emit, ending, is_crlf=is_crlf), is_plain=is_plain)
             )  # what no rule can tell is reported
             ledger = Lane(ledger, 0, is_last=False)
             unit = UnitPass(late, bidi.push, bidi.text, options)
             self._bidi = _bidi(ledger, Folding(late, unit, bidi, is_plain=is_plain, nbsp=options.nbsp))
         else:
             tails = TailPass(ledger, self._emit, ending, is_crlf=is_crlf)
-            self._bidi = _bidi(ledger, Sightings(ledger, tails, is_plain=is_plain))
+            self._bidi = _bidi(ledger, SightingPass(ledger, tails, is_plain=is_plain))
         self._unit = UnitPass(ledger, self._bidi.push, self._bidi.text, options)
         neighbors = NeighborPass(ledger, self._unit.push, self._unit.last)
         self._drops = DropPass(ledger, neighbors.push, options, is_data=ending == "data")
@@ -149,7 +145,6 @@ class TextEngine:
         self._position = 0  # of the next character, in the raw bytes
         self._unfinished = b""  # the first bytes of a character
         self._texts: list[str] = []
-        self._out: list[bytes] = []
 
     def feed(self, data: bytes) -> bytes:
         """Take the next raw bytes.
@@ -163,18 +158,16 @@ class TextEngine:
         Raises:
             CanonicalizationError: Not UTF-8 (finding ENC_INVALID). The engine cannot be used any more.
         """
-        for start in range(0, len(data), _CHUNK_BYTES):
-            chunk = data[start : start + _CHUNK_BYTES]
-            if not self._unfinished and is_clean_ascii(chunk):
-                self._pass_ascii(chunk)
-            else:
-                self._scan(self._decode(chunk))
-        return self._drain()
+        given: list[bytes] = []
+        for start in range(0, len(data), CHUNK_BYTES):
+            self._take(data[start : start + CHUNK_BYTES])
+            given.append(self._drain())
+        return b"".join(given)
 
     def feed_text(self, text: str) -> bytes:
         """Take the next characters of a text that is known to hold no lone surrogate."""
-        for start in range(0, len(text), _CHUNK_BYTES):
-            self._scan(text[start : start + _CHUNK_BYTES])
+        for start in range(0, len(text), CHUNK_BYTES):
+            self._scan(text[start : start + CHUNK_BYTES], is_clear=False)
         return self._drain()
 
     def flush(self) -> bytes:
@@ -195,19 +188,20 @@ class TextEngine:
             self._emit(manifest.text)
         return self._drain()
 
-    def _decode(self, chunk: bytes) -> str:
+    def _take(self, chunk: bytes) -> None:
         data = self._unfinished + chunk
         self._unfinished = b""
         try:
-            return data.decode("utf-8")
+            text = data.decode("utf-8")
         except UnicodeDecodeError as error:
             # A sequence that is right so far and stops at the end of the chunk may go on in the next one.
             if error.reason != "unexpected end of data":
                 raise invalid_encoding(self._position + error.start, error.end - error.start) from error
-            self._unfinished = data[error.start :]
-            return data[: error.start].decode("utf-8")
+            data, self._unfinished = data[: error.start], data[error.start :]
+            text = data.decode("utf-8")
+        self._scan(text, is_clear=needs_no_pass(data))
 
-    def _scan(self, text: str) -> None:
+    def _scan(self, text: str, *, is_clear: bool) -> None:
         index, end = 0, len(text)
         while index < end:
             char = text[index]
@@ -216,7 +210,7 @@ class TextEngine:
                 index += 1
                 continue
             # What is before the trouble and not plain belongs to it, down to the plain character that carries it.
-            base = self._next_trouble(text, index) - 1
+            base = (end if is_clear else self._next_trouble(text, index)) - 1
             while base > index and KINDS[ord(text[base])] != PLAIN:
                 base -= 1
             if base > index:
@@ -232,19 +226,6 @@ class TextEngine:
             if is_met and not text[probe : probe + _PROBE].strip(_SPACES):
                 return probe + 1
         return end
-
-    def _pass_ascii(self, chunk: bytes) -> None:
-        """Pass on a clean chunk; its first and last visible characters and what is around them go through the passes."""
-        first = len(chunk) - len(chunk.lstrip(b" \t\n"))
-        last = len(chunk.rstrip(b" \t\n")) - 1
-        if last <= first or self._is_early or self._unit.is_waiting:
-            self._scan(chunk.decode("ascii"))
-            return
-        for byte in chunk[:first]:
-            self._push(chr(byte))
-        self._pass_span(chunk[first:last].decode("ascii"))
-        for byte in chunk[last:]:
-            self._push(chr(byte))
 
     def _pass_span(self, span: str) -> None:
         """Pass on text that starts with a plain character; the plain one behind it goes through the passes."""

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from apostille.core.canon import apply_edits, canonicalize
+from apostille.core.canon import Canonicalizer, apply_edits, canonicalize
 from apostille.core.canon import lookalikes as look
 
 ENGLISH = (
@@ -227,6 +227,26 @@ def test_positions_of_findings_are_those_of_the_raw_bytes():
     assert text.encode()[word.position : word.position + word.length].decode() == "p\u0430ypal"
     noted = next(finding for finding in found.findings if finding.code == "TYPOGRAPHY")
     assert text.encode()[noted.position : noted.position + noted.length].decode() == "\u2026"
+
+
+# Each is followed by so much ASCII that a whole text is looked at in larger stretches than one that comes in pieces.
+ACROSS_STRETCHES = [
+    ("a run of spaces behind quotation marks", "x \u201cq\u201d ", "word " * 150 + "a  b "),
+    ("an ideographic space behind a stop", " y\u3002\u3000a" + "b" * 3_000 + " ", ""),
+    ("words of twins", "\u0441\u043e\u0440\u0435 ", "word "),
+    ("two sets of digits", "\u0661 \u06f1 ", "word "),
+]
+
+
+@pytest.mark.parametrize(("why", "text", "more"), ACROSS_STRETCHES, ids=[why for why, _, _ in ACROSS_STRETCHES])
+def test_no_cut_shows_in_what_is_seen(why, text, more):
+    for before in (0, 4_090, 64_836, 66_615):
+        data = ("word " * (before // 5) + text + more + "word " * 15_000 + "end.").encode()
+        whole = canonicalize(data)
+        for size in (999, 5_000, 70_000):
+            machine = Canonicalizer()
+            given = [machine.feed(data[start : start + size]) for start in range(0, len(data), size)]
+            assert (b"".join([*given, machine.flush()]), machine.findings) == (whole.bytes, whole.findings)
 
 
 HOSTILE = {
