@@ -30,6 +30,7 @@ from apostille.services.vault import open_record
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from apostille.faces.gateway.cleaning import Cleaning
     from apostille.faces.gateway.sessions import RunSource
     from apostille.faces.gateway.wire import Limits
     from apostille.services.keeper import Keeper
@@ -112,6 +113,7 @@ def desk(
     api_key: str | None = None,
     upstream_url: str | None = None,
     source: RunSource | None = None,
+    cleaning: Cleaning | None = None,
 ) -> Iterator[Desk]:
     """Set up a store, an upstream and a gateway; take all of it down again."""
     folder = wiring.store_folder(tmp_path / "store")
@@ -121,7 +123,7 @@ def desk(
     with sim.OpenAIUpstream() as upstream:
         settings = UpstreamSettings(upstream_url or upstream.url, api_key=api_key, idle_seconds=idle_seconds)
         run = keeper.open_run(agent="test-agent", held_by="gateway")
-        server = GatewayServer(source or SingleRun(run, secret), settings, keeper, limits=limits)
+        server = GatewayServer(source or SingleRun(run, secret), settings, keeper, limits=limits, cleaning=cleaning)
         server.start()
         try:
             yield Desk(folder, keeper, run, upstream, server, secret)

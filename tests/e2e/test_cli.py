@@ -604,6 +604,7 @@ def test_attest_markdown_by_the_policy_of_the_store(fresh):
     fresh.ok("verify", "said.canonical.md.receipt.json")
     config.write_text(config.read_text().replace('"e.com"', '"E.com"'))
     assert fresh.run("attest", "said.md").code == 78
+    assert fresh.run("run", "--", sys.executable, "-c", "").code == 78, "the gateway uses it too"
 
 
 @pytest.mark.slow

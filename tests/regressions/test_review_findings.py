@@ -28,6 +28,7 @@ from apostille.errors import (
 from apostille.faces.cli import trust
 from apostille.faces.cli.terminal import Terminal
 from apostille.faces.gateway import chat, wire
+from apostille.faces.gateway.cleaning import Cleaning
 from apostille.services import auditor, run_audit
 from apostille.services.examination import Examination
 from apostille.services.verifier import verify_receipt
@@ -66,13 +67,13 @@ def test_arguments_that_become_json_by_cleaning(character, arguments):
     upstream = sim.tools(sim.call("run", arguments.replace("X", character)))
     body = b"".join(step for step in upstream.steps if isinstance(step, bytes))
     with pytest.raises(CanonicalizationError):
-        chat.answer(body, streamed=False, receipt={"v": 1}, fallback_id="x", limits=wire.Limits())
+        chat.answer(body, streamed=False, receipt={"v": 1}, fallback_id="x", limits=wire.Limits(), cleaning=Cleaning())
 
 
 def test_arguments_that_are_just_no_json_pass_as_text():
     upstream = sim.tools(sim.call("run", "ls -l /tmp"))
     body = b"".join(step for step in upstream.steps if isinstance(step, bytes))
-    made = chat.answer(body, streamed=False, receipt={"v": 1}, fallback_id="x", limits=wire.Limits())
+    made = chat.answer(body, streamed=False, receipt={"v": 1}, fallback_id="x", limits=wire.Limits(), cleaning=Cleaning())
     assert made.attributes["invalid_json"] == ["choice/0/arguments/0"]
 
 
@@ -81,7 +82,7 @@ def test_an_escape_takes_its_letters_along(arguments):
     """ESC, a quote and a letter are one terminal escape (ECMA-35, nF): without it this is no JSON, and passes as text."""
     upstream = sim.tools(sim.call("run", arguments))
     body = b"".join(step for step in upstream.steps if isinstance(step, bytes))
-    made = chat.answer(body, streamed=False, receipt={"v": 1}, fallback_id="x", limits=wire.Limits())
+    made = chat.answer(body, streamed=False, receipt={"v": 1}, fallback_id="x", limits=wire.Limits(), cleaning=Cleaning())
     assert made.attributes["invalid_json"] == ["choice/0/arguments/0"]
     with pytest.raises(ValueError, match="Unterminated string"):
         json.loads(canonicalize(arguments).bytes)

@@ -22,6 +22,8 @@ from apostille.storage import files
 
 FORMAT = 1
 _SETTINGS = {"format", "origin", "clock_accepted_before", "gateway", "clients", "keeper", "links", "text"}
+# Settings of the gateway with a few values each; the first is the default.
+_CHOICES = {"answers": ("text/plain", "text/markdown"), "profile": ("safe", "strict")}
 DEFAULT_LISTEN = "127.0.0.1:8464"
 MAX_SETTINGS_BYTES = 256 * 1024
 
@@ -115,12 +117,16 @@ class GatewaySettings:
         listen: ``HOST:PORT``.
         upstream_key_env: Environment variable that holds the upstream's key; else ``OPENAI_API_KEY``, else none is sent.
         clients: Hex SHA-256 of a client's key to the agent that it stands for.
+        answers: Media type of the texts of answers: ``text/plain`` or ``text/markdown``.
+        profile: The canonicaliser's: ``safe`` or ``strict``.
     """
 
     upstream: str | None
     listen: str
     upstream_key_env: str | None
     clients: dict[str, str]
+    answers: str
+    profile: str
 
 
 def gateway_settings(folder: StoreFolder) -> GatewaySettings:
@@ -129,17 +135,26 @@ def gateway_settings(folder: StoreFolder) -> GatewaySettings:
     Raises:
         ConfigurationError: A setting that is unknown, or of the wrong kind.
     """
-    value = folder.settings()
-    gateway, clients = value.get("gateway", {}), value.get("clients", {})
+    settings = folder.settings()
+    gateway, clients = settings.get("gateway", {}), settings.get("clients", {})
     if not isinstance(gateway, dict) or not isinstance(clients, dict):
         raise ConfigurationError(f"{folder.config.name}: gateway and clients are tables")
-    known = {"upstream", "listen", "upstream_key_env"}
-    unknown = (gateway.keys() - known) | (value.keys() - _SETTINGS)
+    known = {"upstream", "listen", "upstream_key_env", *_CHOICES}
+    unknown = (gateway.keys() - known) | (settings.keys() - _SETTINGS)
     if unknown or not all(isinstance(v, str) for v in (*gateway.values(), *clients.values())):
         shown = [name[:32] for name in sorted(unknown)[:4]]
         raise ConfigurationError(f"{folder.config.name}: unknown settings or not text: {shown}")
+    chosen = {name: gateway.get(name, values[0]) for name, values in _CHOICES.items()}
+    for name, value in chosen.items():
+        if value not in _CHOICES[name]:
+            raise ConfigurationError(f"{folder.config.name}: [gateway] {name} is {' or '.join(_CHOICES[name])}")
     return GatewaySettings(
-        gateway.get("upstream"), gateway.get("listen", DEFAULT_LISTEN), gateway.get("upstream_key_env"), dict(clients)
+        gateway.get("upstream"),
+        gateway.get("listen", DEFAULT_LISTEN),
+        gateway.get("upstream_key_env"),
+        dict(clients),
+        chosen["answers"],
+        chosen["profile"],
     )
 
 

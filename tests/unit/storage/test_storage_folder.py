@@ -46,6 +46,21 @@ def test_the_policy_of_links(tmp_path):
     gateway_settings(folder)
 
 
+def test_the_texts_of_answers(tmp_path):
+    folder = StoreFolder(tmp_path)
+    folder.config.write_text(HEAD)
+    found = gateway_settings(folder)
+    assert (found.answers, found.profile) == ("text/plain", "safe")
+    folder.config.write_text(HEAD + '[gateway]\nanswers = "text/markdown"\nprofile = "strict"\n')
+    found = gateway_settings(folder)
+    assert (found.answers, found.profile) == ("text/markdown", "strict")
+    # An answer is never passed on as it came: profile "report" is for looking.
+    for line, words in (('answers = "text/html"', "text/plain or text/markdown"), ('profile = "report"', "safe or strict")):
+        folder.config.write_text(HEAD + f"[gateway]\n{line}\n")
+        with pytest.raises(ConfigurationError, match=words):
+            gateway_settings(folder)
+
+
 @pytest.mark.parametrize("table", ["links = 1\n", "[links]\nimages = []\n", "[links]\nimage_hosts = ['A']\n", "[links]\nqueries = 1\n", "text = 1\n", "[text]\neol = 'cr'\n"])
 def test_wrong_policies_name_the_file(tmp_path, table):
     folder = StoreFolder(tmp_path)

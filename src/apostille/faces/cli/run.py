@@ -24,6 +24,7 @@ from apostille.faces import codes
 from apostille.faces.cli.keeper import keeper_client
 from apostille.faces.cli.terminal import Terminal, plain
 from apostille.faces.cli.verdict import print_verdict
+from apostille.faces.gateway.cleaning import Cleaning
 from apostille.faces.gateway.server import GatewayServer
 from apostille.faces.gateway.sessions import SingleRun
 from apostille.faces.gateway.upstream import UpstreamSettings
@@ -32,6 +33,7 @@ from apostille.services.client import KeeperClient
 from apostille.services.examination import Examination
 from apostille.services.run_audit import examine_run
 from apostille.services.runs import Run
+from apostille.storage.folder import StoreFolder, canon_policy, gateway_settings
 
 OPENAI_API = "https://api.openai.com/v1"
 # Some clients prefer the older name; a program that has it set would slip past the gateway.
@@ -54,6 +56,16 @@ def upstream_settings(url: str | None, *, api_key: str | None = None) -> Upstrea
         raise ConfigurationError(f"the upstream {error}") from error
 
 
+def answer_cleaning(folder: StoreFolder) -> Cleaning:
+    """Return what a store's settings say about the texts of answers.
+
+    Raises:
+        ConfigurationError: A setting that is unknown, or of the wrong kind.
+    """
+    settings = gateway_settings(folder)
+    return Cleaning(settings.answers, settings.profile, canon_policy(folder))
+
+
 def run_program(terminal: Terminal, command: list[str], *, agent: str | None, principal: str | None, upstream: str | None) -> int:
     """Run a program through the gateway and return the exit status of the call."""
     terminal.is_stdout_taken = True
@@ -63,6 +75,7 @@ def run_program(terminal: Terminal, command: list[str], *, agent: str | None, pr
     if not command:
         raise ConfigurationError("there is no program to run: apostille run -- COMMAND")
     settings = upstream_settings(upstream)
+    cleaning = answer_cleaning(terminal.folder)
     with keeper_client(terminal) as keeper:
         # Words of a command line are bytes: where they are not UTF-8 they are recorded escaped.
         words = [word[:1024].encode("utf-8", "backslashreplace").decode() for word in command[:64]]
@@ -77,7 +90,7 @@ def run_program(terminal: Terminal, command: list[str], *, agent: str | None, pr
             chain.opened.committed(_TIMEOUT_SECONDS)
             try:
                 # ``subprocess`` gives the program its own SIGPIPE back, which we ignore.
-                status = _supervise(terminal, command, keeper, chain, settings, signals)
+                status = _supervise(terminal, command, keeper, chain, signals, upstream=settings, cleaning=cleaning)
             except BaseException:
                 chain.close("aborted").committed(_TIMEOUT_SECONDS)  # a program that never began leaves no open run
                 raise
@@ -99,10 +112,17 @@ def _end(terminal: Terminal, keeper: KeeperClient, chain: Run, status: int) -> i
 
 
 def _supervise(
-    terminal: Terminal, command: list[str], keeper: KeeperClient, chain: Run, settings: UpstreamSettings, signals: _Signals
+    terminal: Terminal,
+    command: list[str],
+    keeper: KeeperClient,
+    chain: Run,
+    signals: _Signals,
+    *,
+    upstream: UpstreamSettings,
+    cleaning: Cleaning,
 ) -> int:
     secret = secrets.token_urlsafe(_SECRET_BYTES)
-    server = GatewayServer(SingleRun(chain, secret), settings, keeper)
+    server = GatewayServer(SingleRun(chain, secret), upstream, keeper, cleaning=cleaning)
     server.start()
     try:
         environment = dict(os.environ)
@@ -111,7 +131,7 @@ def _supervise(
         # The gateway is on loopback: a proxy that is configured for the outside must not take its traffic.
         for name in ("NO_PROXY", "no_proxy"):
             environment[name] = ",".join(filter(None, [environment.get(name), "127.0.0.1", "localhost"]))
-        terminal.say(f"[dim]run {chain.id}: {plain(' '.join(command), limit=80)} -> {plain(settings.base_url)}[/]")
+        terminal.say(f"[dim]run {chain.id}: {plain(' '.join(command), limit=80)} -> {plain(upstream.base_url)}[/]")
         return _spawn(command, environment, signals)
     finally:
         server.stop()

@@ -13,7 +13,7 @@ from apostille import wiring
 from apostille.core.digest import sha256
 from apostille.errors import ConfigurationError, UnavailableError
 from apostille.faces.cli.keeper import keeper_client
-from apostille.faces.cli.run import upstream_settings
+from apostille.faces.cli.run import answer_cleaning, upstream_settings
 from apostille.faces.cli.terminal import Terminal, plain
 from apostille.faces.gateway.server import GatewayServer
 from apostille.faces.gateway.sessions import ClientRuns
@@ -53,6 +53,7 @@ def serve(terminal: Terminal, *, upstream: str | None, listen: str | None) -> in
             replace(upstream_settings(upstream or settings.upstream, api_key=api_key), passes_client_key=False),
             keeper,
             sock=_socket(host, port),
+            cleaning=answer_cleaning(folder),
         )
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -32,6 +32,7 @@ from apostille.faces.gateway.wire import Refusal
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
+    from apostille.faces.gateway.cleaning import Cleaning
     from apostille.faces.gateway.sessions import RunSource
     from apostille.faces.gateway.upstream import Upstream
 
@@ -68,16 +69,25 @@ class Gateway:
         receipts: The keeper's receipts and readiness.
         public_url: URL of this gateway without a slash at the end, as clients reach it.
         limits: Bounds.
+        cleaning: What is done to the texts of answers.
     """
 
     def __init__(
-        self, source: RunSource, upstream: Upstream, receipts: Receipts, *, public_url: str, limits: wire.Limits | None = None
+        self,
+        source: RunSource,
+        upstream: Upstream,
+        receipts: Receipts,
+        *,
+        public_url: str,
+        limits: wire.Limits,
+        cleaning: Cleaning,
     ) -> None:
         self._source = source
         self._upstream = upstream
         self._receipts = receipts
         self._public_url = public_url
-        self._limits = limits or wire.Limits()
+        self._limits = limits
+        self._cleaning = cleaning
         self._active = 0
         self._is_draining = False
         self._give_up = asyncio.Event()
@@ -153,7 +163,9 @@ class Gateway:
                 if body is None or isinstance(body, Refusal):
                     return body if body is None else _closing(refuse(body))
                 question = Question(upstream_path, query, headers, body)
-                exchange = Exchange(question, context, self._upstream, public_url=self._public_url, limits=self._limits)
+                exchange = Exchange(
+                    question, context, self._upstream, public_url=self._public_url, limits=self._limits, cleaning=self._cleaning
+                )
                 return await self._guard(exchange, receive)
         except UnavailableError as error:
             return refuse(problems.log_problem(error, called=False))

@@ -17,9 +17,9 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from apostille.core.canon import canonicalize, profile_id
 from apostille.errors import CanonicalizationError, MalformedJsonError
 from apostille.faces.gateway import chat_read, chat_write
+from apostille.faces.gateway.cleaning import TEXT, Cleaning
 from apostille.services.runs import Part
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
-TEXT = "text/plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,6 @@ class Answer:
         raw: The upstream's bytes, as received.
         body: The bytes to send: B.
         media_type: Of ``raw`` and of ``body``.
-        profile: The canonicaliser's profile id.
         parts: Canonical texts and arguments, by path.
         findings: What the canonicaliser saw, part by part.
         attributes: What the answer says about itself, for the attributes opening.
@@ -48,13 +46,14 @@ class Answer:
     raw: bytes
     body: bytes
     media_type: str
-    profile: str
     parts: tuple[Part, ...]
     findings: tuple[Finding, ...]
     attributes: dict[str, Any]
 
 
-def answer(raw: bytes, *, streamed: bool, receipt: dict[str, Any], fallback_id: str, limits: Limits) -> Answer:
+def answer(
+    raw: bytes, *, streamed: bool, receipt: dict[str, Any], fallback_id: str, limits: Limits, cleaning: Cleaning
+) -> Answer:
     """Turn a whole upstream body or stream into an answer.
 
     Args:
@@ -63,6 +62,7 @@ def answer(raw: bytes, *, streamed: bool, receipt: dict[str, Any], fallback_id: 
         receipt: The ``apostille`` member to write.
         fallback_id: Response id where the upstream gives none.
         limits: Bounds.
+        cleaning: What is done to texts.
 
     Raises:
         MalformedError: Not a chat completion.
@@ -71,7 +71,7 @@ def answer(raw: bytes, *, streamed: bool, receipt: dict[str, Any], fallback_id: 
         UnavailableError: The upstream reports an error, or stopped early.
     """
     reading = chat_read.read_stream(raw, limits=limits) if streamed else chat_read.read_body(raw, limits=limits)
-    cleaner = _Cleaner()
+    cleaner = _Cleaner(cleaning)
     choices = tuple(cleaner.choice(choice) for choice in reading.choices)
     rewrites = list(reading.rewrites)
     if not reading.id:
@@ -82,7 +82,6 @@ def answer(raw: bytes, *, streamed: bool, receipt: dict[str, Any], fallback_id: 
         raw=raw,
         body=write(cleaned, receipt),
         media_type=EVENT_STREAM if streamed else JSON,
-        profile=profile_id(),
         parts=tuple(cleaner.parts),
         findings=tuple(cleaner.findings),
         attributes=_attributes(cleaned, rewrites, cleaner),
@@ -92,7 +91,8 @@ def answer(raw: bytes, *, streamed: bool, receipt: dict[str, Any], fallback_id: 
 class _Cleaner:
     """Canonicalises parts and gathers what was seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, cleaning: Cleaning) -> None:
+        self._cleaning = cleaning
         self.parts: list[Part] = []
         self.findings: list[Finding] = []
         self.invalid_json: list[str] = []
@@ -116,21 +116,22 @@ class _Cleaner:
     def _text(self, text: str, path: str) -> str:
         if not text:
             return text
-        found = canonicalize(text.encode("utf-8"), media_type=TEXT)
-        return self._keep(found, Part(path=path, content=found.bytes, media_type=TEXT))
+        media_type = self._cleaning.media_type
+        found = self._cleaning.apply(text.encode("utf-8"), media_type)
+        return self._keep(found, Part(path=path, content=found.bytes, media_type=media_type))
 
     def _call(self, call: chat_read.ToolCall, path: str) -> chat_read.ToolCall:
         data = call.arguments.encode("utf-8")
         media_type = JSON
         try:
-            found = canonicalize(data, media_type=JSON)
+            found = self._cleaning.apply(data, JSON)
         except CanonicalizationError as error:
             # JSON that two readers read differently: there is no one call that could be attested.
             message = "the arguments of a tool call are JSON that readers may read differently"
             raise CanonicalizationError(message, findings=error.findings) from error
         except MalformedJsonError:
             media_type = TEXT
-            found = canonicalize(data, media_type=TEXT)
+            found = self._cleaning.apply(data, TEXT)
             # What the text rule takes out may be just what made it no JSON, and escapes hide from that rule: a lenient reader
             # would decode what nobody has cleaned.
             if b"\\u" in found.bytes or (found.bytes != data and _is_json(found.bytes)):

@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from apostille.core import strict
-from apostille.core.canon import profile_id
 from apostille.errors import ApostilleError, MalformedError
 from apostille.faces.gateway import chat, inputs, problems, wire
 from apostille.faces.gateway.upstream import Received
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apostille.core.canon import Finding
+    from apostille.faces.gateway.cleaning import Cleaning
     from apostille.faces.gateway.sessions import RunContext
     from apostille.faces.gateway.upstream import Upstream
     from apostille.services.runs import Committed, Part, Pending
@@ -101,15 +101,24 @@ class Exchange:
         upstream: Where the answer comes from.
         public_url: URL of the gateway, for the link to the receipt.
         limits: Bounds.
+        cleaning: What is done to the texts of answers.
     """
 
     def __init__(
-        self, question: Question, context: RunContext, upstream: Upstream, *, public_url: str, limits: wire.Limits
+        self,
+        question: Question,
+        context: RunContext,
+        upstream: Upstream,
+        *,
+        public_url: str,
+        limits: wire.Limits,
+        cleaning: Cleaning,
     ) -> None:
         self._question = question
         self._context = context
         self._upstream = upstream
         self._limits = limits
+        self._cleaning = cleaning
         self._received = Received()
         self._request: inputs.ChatRequest | None = None
         self._submitted: inputs.Submitted | None = None
@@ -154,6 +163,7 @@ class Exchange:
                 receipt=self._receipt,
                 fallback_id=f"chatcmpl-{self.receipt_id}",
                 limits=self._limits,
+                cleaning=self._cleaning,
             )
         except ApostilleError as error:
             return await self._fail(problems.unusable(error))
@@ -209,7 +219,7 @@ class Exchange:
                 self._context.run.output,
                 output.raw,
                 output.body,
-                profile=profile_id(),
+                profile=self._cleaning.id,
                 findings=output.findings,
                 media_type=output.media_type,
                 parts=output.parts,

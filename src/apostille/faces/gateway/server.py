@@ -21,6 +21,7 @@ import uvicorn
 
 from apostille.errors import ApostilleError, UnavailableError
 from apostille.faces.gateway.app import Gateway
+from apostille.faces.gateway.cleaning import Cleaning
 from apostille.faces.gateway.head import BoundedProtocol
 from apostille.faces.gateway.upstream import Upstream
 from apostille.faces.gateway.wire import Limits
@@ -66,6 +67,7 @@ class GatewayServer:
         sock: A listening socket; by default one on loopback with a port that the system chooses.
         public_url: How clients reach the gateway, if not at the socket's own address.
         limits: Bounds.
+        cleaning: What is done to the texts of answers.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class GatewayServer:
         sock: socket.socket | None = None,
         public_url: str | None = None,
         limits: Limits | None = None,
+        cleaning: Cleaning | None = None,
     ) -> None:
         self._source = source
         self._upstream = upstream
@@ -85,6 +88,7 @@ class GatewayServer:
         host, port = self._sock.getsockname()[:2]
         self._url = (public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}").rstrip("/")
         self._limits = limits or Limits()
+        self._cleaning = cleaning or Cleaning()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._drain_seconds = DRAIN_SECONDS
@@ -102,7 +106,9 @@ class GatewayServer:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         async with Upstream(self._upstream, response_bytes=self._limits.response_bytes) as upstream:
-            gateway = Gateway(self._source, upstream, self._receipts, public_url=self._url, limits=self._limits)
+            gateway = Gateway(
+                self._source, upstream, self._receipts, public_url=self._url, limits=self._limits, cleaning=self._cleaning
+            )
             server = _Server(_config(gateway), self._ready.set)
             helpers = [asyncio.create_task(self._sweep()), asyncio.create_task(self._drain(gateway, server, self._stopping))]
             try:

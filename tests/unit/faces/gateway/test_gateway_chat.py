@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from apostille.core.canon import apply_edits, canonicalize
 from apostille.errors import ApostilleError, CanonicalizationError
 from apostille.faces.gateway import chat, wire
+from apostille.faces.gateway.cleaning import Cleaning
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "simulators"))
 import openai_upstream as sim
@@ -50,7 +51,7 @@ def raw(scripted: sim.Scripted) -> bytes:
 
 
 def answer(data: bytes, *, streamed: bool) -> chat.Answer:
-    return chat.answer(data, streamed=streamed, receipt=RECEIPT, fallback_id="chatcmpl-0", limits=wire.Limits())
+    return chat.answer(data, streamed=streamed, receipt=RECEIPT, fallback_id="chatcmpl-0", limits=wire.Limits(), cleaning=Cleaning())
 
 
 def test_findings_are_of_their_part():
