@@ -19,7 +19,8 @@ Passes of the profiles ``apostille-safe/1`` and ``apostille-strict/1``, in order
 
 Types with a grammar have rules of their own: ``json_values``, ``markdown``; ``code`` is only looked at, and so are URLs in text.
 
-What is kept although it could be left out is counted (``residue``).
+What is kept although it could be left out is counted (``residue``). ``options`` let some of it stay that some text needs;
+bytes that hidden characters spell are in the findings (``hidden_bytes``).
 
 Spec: canonical.md.
 """

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SHOWN_BYTES = 64
 
+_HASHED_BYTES = 1_024
+
 C2PA_START = 0xFEFF
 C2PA_MAGIC = b"C2PATXT\0"
 C2PA_HEADER = len(C2PA_MAGIC) + 1 + 4
@@ -62,8 +64,7 @@ def decoder(code: str) -> Decoder | None:
     """Give a new decoder for findings of a code, or nothing for codes that spell no bytes."""
     if code == "C2PA_TEXT":
         return _ManifestDecoder()
-    spell = {"VS_RUN": selector_byte, "TAG_DROP": _tag_byte}.get(code)
-    return None if spell is None else _ByteDecoder(spell)
+    return _ByteDecoder(_SPELLS[code]) if code in _SPELLS else None
 
 
 def selector_byte(point: int) -> int | None:
@@ -77,46 +78,58 @@ def _tag_byte(point: int) -> int | None:
     return point - 0xE0000 if 0xE0020 <= point <= 0xE007E else None
 
 
-class _Sum:
-    """Counts and hashes bytes; holds the first ones."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-        self._first = bytearray()
-        self.length = 0
-
-    def add(self, data: bytes) -> None:
-        self._hash.update(data)
-        self._first += data[: SHOWN_BYTES - len(self._first)]
-        self.length += len(data)
-
-    def decoded(self) -> Decoded:
-        return Decoded(self.length, self._hash.hexdigest(), bytes(self._first))
+_SPELLS = {"VS_RUN": selector_byte, "TAG_DROP": _tag_byte}
 
 
 class _ByteDecoder:
+    """Counts and hashes the bytes, some at a time; holds the first ones."""
+
     def __init__(self, spell: Callable[[int], int | None]) -> None:
         self._spell = spell
-        self._sum = _Sum()
+        self._pending = bytearray()
+        self._hash = hashlib.sha256()
+        self._first = b""
+        self._length = 0
 
     def feed(self, points: Iterable[int]) -> None:
-        self._sum.add(bytes(value for value in map(self._spell, points) if value is not None))
+        for point in points:
+            value = self._spell(point)
+            if value is not None:
+                self._pending.append(value)
+        if len(self._pending) >= _HASHED_BYTES:
+            self._flush()
 
     def decoded(self) -> Decoded | None:
-        return self._sum.decoded() if self._sum.length else None
+        self._flush()
+        return self._sum() if self._length else None
+
+    def _flush(self) -> None:
+        self._add(bytes(self._pending))
+        self._pending.clear()
+
+    def _add(self, data: bytes) -> None:
+        self._hash.update(data)
+        self._first += data[: SHOWN_BYTES - len(self._first)]
+        self._length += len(data)
+
+    def _sum(self) -> Decoded:
+        return Decoded(self._length, self._hash.hexdigest(), self._first)
 
 
-class _ManifestDecoder:
+class _ManifestDecoder(_ByteDecoder):
+    """Takes the header off, and what stands behind the manifest."""
+
     def __init__(self) -> None:
+        super().__init__(selector_byte)
         self._header = b""
-        self._sum = _Sum()
 
-    def feed(self, points: Iterable[int]) -> None:
-        data = bytes(value for value in map(selector_byte, points) if value is not None)
+    def decoded(self) -> Decoded | None:
+        self._flush()
+        return self._sum() if len(self._header) == C2PA_HEADER else None
+
+    def _add(self, data: bytes) -> None:
         missing = C2PA_HEADER - len(self._header)
         self._header += data[:missing]
-        declared = int.from_bytes(self._header[-C2PA_LENGTH_BYTES:], "big")
-        self._sum.add(data[missing:][: declared - self._sum.length] if len(self._header) == C2PA_HEADER else b"")
-
-    def decoded(self) -> Decoded | None:
-        return self._sum.decoded() if len(self._header) == C2PA_HEADER else None
+        if len(self._header) == C2PA_HEADER:
+            declared = int.from_bytes(self._header[-C2PA_LENGTH_BYTES:], "big")
+            super()._add(data[missing:][: declared - self._length])

@@ -19,7 +19,7 @@ class Cleaning:
     Attributes:
         media_type: What the texts are: ``text/plain``, or ``text/markdown`` where clients draw them as Markdown.
         profile: ``safe`` or ``strict``.
-        policy: What links and images in Markdown may do.
+        policy: What links and images in Markdown may do, and options of the text rules.
     """
 
     media_type: str = TEXT
