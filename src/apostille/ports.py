@@ -73,8 +73,7 @@ class PendingEntry:
 class UnsignedEntry:
     """A statement that has its place in a run, and only lacks its signature.
 
-    Whoever needs the signature first makes it: the one who said it, or the log, should that one have been interrupted. ECDSA is
-    deterministic here (RFC 6979): who it was, or both at once, makes no difference.
+    Whoever carries it to the log has it signed, once. ECDSA is deterministic here (RFC 6979): who it was makes no difference.
 
     Args:
         statement: Exact statement bytes.
