@@ -1,8 +1,8 @@
 """Writing statements fast: the shape of a statement is checked and laid out once, then only values are filled in.
 
-A *shape* is a type, its fields and its subjects' names. Most statements of a run have one of three or four, and of these most bear
-the same texts again and again (profile, assurance): a *blank* has those filled in already. What is written equals
-``format_statement`` byte for byte; what readers would refuse is refused, before anything is signed.
+A *shape* is a type, its fields and its subjects' names. Most statements of a run have one of three or four, and most of them the
+same texts too (profile, assurance): a *blank* has those filled in already. What is written equals ``format_statement`` byte for
+byte; what readers would refuse is refused, before anything is signed.
 """
 
 from __future__ import annotations
