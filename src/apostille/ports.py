@@ -73,8 +73,7 @@ class PendingEntry:
 class UnsignedEntry:
     """A statement that has its place in a run, and only lacks its signature.
 
-    Whoever needs the signature first makes it: the one who said it, or the log, should that one have been interrupted. ECDSA is
-    deterministic here (RFC 6979): who it was, or both at once, makes no difference.
+    Whoever carries it to the log has it signed, once. ECDSA is deterministic here (RFC 6979): who it was makes no difference.
 
     Args:
         statement: Exact statement bytes.
@@ -82,7 +81,19 @@ class UnsignedEntry:
         spki, openings, unit, nonce, run, certifies: As in ``PendingEntry``.
     """
 
-    __slots__ = ("_message", "_rest", "_sign", "_signed", "nonce", "openings", "pae_digest", "run", "statement")
+    __slots__ = (
+        "_message",
+        "_sign",
+        "_signed",
+        "certifies",
+        "nonce",
+        "openings",
+        "pae_digest",
+        "run",
+        "spki",
+        "statement",
+        "unit",
+    )
 
     def __init__(
         self,
@@ -102,7 +113,9 @@ class UnsignedEntry:
         self._message = pae(statement)
         self.pae_digest = sha256(self._message)
         self._sign = sign
-        self._rest = spki, openings, unit, nonce, run, certifies
+        self.spki = spki
+        self.unit = unit
+        self.certifies = certifies
         self._signed: PendingEntry | None = None
 
     @property
@@ -113,7 +126,17 @@ class UnsignedEntry:
     def signed(self) -> PendingEntry:
         """Return the signed entry; sign it if nobody has."""
         if self._signed is None:
-            self._signed = PendingEntry(self.statement, self.pae_digest, self._sign(self._message), *self._rest)
+            self._signed = PendingEntry(
+                self.statement,
+                self.pae_digest,
+                self._sign(self._message),
+                self.spki,
+                self.openings,
+                self.unit,
+                self.nonce,
+                self.run,
+                self.certifies,
+            )
         return self._signed
 
 

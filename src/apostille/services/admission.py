@@ -2,8 +2,8 @@
 
 Each statement is read strictly, its signature verified, its openings hashed; its signer must be a certified key that this very
 connection has shown to hold, alive now; its type one that a client may say; its agent the one that an agent's key is certified
-for; and its run this client's, to be continued at the one place where it stands. All but the last needs no lock: connections
-check side by side (verifying lets go of the interpreter).
+for; and its run this client's, to be continued at the one place where it stands. All but the last needs no lock of ours:
+no connection waits for another one's commit.
 
 Handing in the same statement again gives the index that it has: a client may resend what it has no answer for, and nothing is
 doubled. Another statement in the same place of a run is refused.

@@ -24,6 +24,7 @@ from apostille.ports import Clock, OpeningText, PendingEntry, Random, UnsignedEn
 
 PLAIN = "plain"
 SALTED = "salted"
+_ALWAYS_SALTED = frozenset({"attributes", "findings"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -111,26 +112,24 @@ class Attester:
             TooLargeError: The statement would be over 1 MiB.
             MalformedError: A field or an attribute that no reader would take: a float, null, a key that is not ASCII, ..
         """
+        whole = [item for item in draft.contents if not item[0].startswith("part/")]
+        contents = [*whole, ("attributes", _described(draft.attributes))]
+        if draft.findings:
+            contents.append(("findings", draft.findings))
+        contents += draft.contents[len(whole) :]
         salt_of = RecordSeed(self.random.token(SALT_BYTES)).salt
-        is_salted = draft.fields.get("commitment") != PLAIN
+        is_plain = draft.fields.get("commitment") == PLAIN
         openings: list[OpeningText] = []
-
-        def commit(name: str, content: bytes, *, salted: bool = True) -> tuple[str, bytes]:
-            opening = salt_of(name) + content if salted else content
+        subjects: list[tuple[str, bytes]] = []
+        for name, content in contents:
+            opening = content if is_plain and name not in _ALWAYS_SALTED else salt_of(name) + content
             digest = sha256(opening)
             openings.append(OpeningText(name, digest, opening))
-            return name, digest
-
-        parts = [item for item in draft.contents if item[0].startswith("part/")]
-        whole = draft.contents[: len(draft.contents) - len(parts)] if parts else draft.contents
-        subjects = [commit(name, content, salted=is_salted) for name, content in whole]
-        leaves = [item for item in draft.digests if item[0].startswith("leaf/")]
-        subjects += draft.digests[: len(draft.digests) - len(leaves)]
-        subjects.append(commit("attributes", _described(draft.attributes)))
-        if draft.findings:
-            subjects.append(commit("findings", draft.findings))
-        subjects += [commit(name, content, salted=is_salted) for name, content in parts]
-        subjects += leaves
+            subjects.append((name, digest))
+        if draft.digests:
+            leaves = [item for item in draft.digests if item[0].startswith("leaf/")]
+            subjects[len(whole) : len(whole)] = draft.digests[: len(draft.digests) - len(leaves)]
+            subjects += leaves
 
         nonce = nonce or self.random.token(predicates.ID_BYTES)
         if len(nonce) != predicates.ID_BYTES:

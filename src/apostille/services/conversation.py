@@ -131,7 +131,7 @@ class Conversation:
         self._thread.start()
 
     def submit(self, entry: PendingEntry | UnsignedEntry) -> Ticket:
-        """Queue a statement. One that nobody has signed by the time that it is sent is signed then.
+        """Queue a statement. One that is not signed yet is signed when it is sent.
 
         Raises:
             BackPressureError: Too much is under way.
@@ -339,8 +339,9 @@ class Conversation:
             if not self._window.has_waiting:
                 return frames.AskHead(number)  # the question was given up; any frame will do
             batch = self._window.take(number)
-            tickets = list(batch.tickets)
-        return frames.Append(number, tuple([ticket.record() for ticket in tickets]))
+            entries = batch.entries
+        # Signed here, a batch at a time, beside the speakers; what is sent again is signed already.
+        return frames.Append(number, tuple([_handed(entry.signed()) for entry in entries]))
 
     def _listen(self, link: Link) -> None:
         try:
@@ -409,3 +410,7 @@ def _lost(batch: SentBatch, error: ApostilleError) -> ApostilleError:
     if batch.was_sent:
         return OutcomeUnknownError(f"the keeper was lost before it answered; the statement may be committed: {error}")
     return StorageUnavailableError(f"the keeper could not be reached; nothing was committed: {error}")
+
+
+def _handed(entry: PendingEntry) -> frames.Handed:
+    return frames.Handed(entry.statement, entry.signature, entry.unit, tuple([opening.content for opening in entry.openings]))

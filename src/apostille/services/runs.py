@@ -1,7 +1,7 @@
 """Runs: one chain of statements per agent task, opened and closed, without holes.
 
-Each call signs at once, takes its place in the chain, and hands over to the log without waiting; the ``Pending`` it returns
-tells when the statement is durable. Order of submission is order in the chain, so whatever is released after the last one waited
+Each call takes its place in the chain and hands over to the log without waiting; the ``Pending`` it returns tells when the
+statement is signed and durable. Order of submission is order in the chain, so whatever is released after the last one waited
 for is covered with all before it.
 """
 
@@ -25,10 +25,6 @@ OPAQUE = "opaque"
 
 class Place(Protocol):
     """A place in the queue: ``services.sequencer.Ticket``, or a client's."""
-
-    def prepare(self) -> None:
-        """Sign on this thread, after the entry has its place. Nobody has to."""
-        ...
 
     def wait(self, timeout_seconds: float | None = None) -> int:
         """Block until the entry is durable and return its index."""
@@ -91,7 +87,7 @@ class Committed:
 
 
 class Pending:
-    """A signed statement on its way. ``committed()`` blocks, ``await`` does not.
+    """A statement on its way. ``committed()`` blocks, ``await`` does not.
 
     Attributes:
         digest: SHA-256 of its PAE: known already, later statements may refer to it.
@@ -177,7 +173,7 @@ class Run:
 
     def _add(self, draft: Draft, *, receipt_id: str | None = None, is_last: bool = False) -> Pending:
         nonce = bytes.fromhex(receipt_id) if receipt_id else None
-        # The lock is held until the log has the entry: the chain's order is the log's order. The signature is made after that.
+        # The lock is held until the log has the entry: the chain's order is the log's order. The log signs.
         with self._lock:
             if self._is_closed:
                 raise ConfigurationError(f"the run {self.id} is closed")
@@ -200,7 +196,6 @@ class Run:
             self._previous = entry.pae_digest.hex()
             self._is_closed = is_last
             self._is_torn = False
-        ticket.prepare()
         return Pending(entry, ticket, is_salted=draft.fields.get("commitment") == SALTED)
 
     def input(

@@ -4,8 +4,8 @@ One thread takes whatever is waiting, grows the tree in memory and asks the stor
 next batch fills: an idle log adds no delay, a busy one shares each sync among many. Where several entries came at once, it waits
 for as many again, but no longer than two commits take, nor 3 ms. Nothing is released before its batch is durable.
 
-Signing and sealing are done by whoever submits, on his own thread and after the order is fixed, so that threads do it in
-parallel; what a submitter did not get to (he was interrupted) is done here.
+Signing and sealing are done here too, a batch at a time: a speaker who is interrupted between place and signature leaves no hole,
+and a signature's tables and the speakers' code do not drive each other out of the processor's caches.
 
 If a commit fails, everything behind it fails too, because later statements of a run name earlier ones as ``previous``; the
 sequencer then refuses all work until the store is opened again. What really happened is read from the store, never guessed.
@@ -14,7 +14,6 @@ sequencer then refuses all work until the store is opened again. What really hap
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -35,10 +34,10 @@ _MAX_PATIENCE_SECONDS = 0.003
 class Batch:
     """Entries that will be committed together, and whoever waits for them: threads with a lock each, loops with futures."""
 
-    __slots__ = ("error", "first", "is_done", "loops", "mutex", "size", "threads", "tickets")
+    __slots__ = ("entries", "error", "first", "is_done", "loops", "mutex", "size", "threads")
 
     def __init__(self) -> None:
-        self.tickets: list[Ticket] = []
+        self.entries: list[PendingEntry | UnsignedEntry] = []
         self.size = 0
         self.first = -1
         self.error: Exception | None = None
@@ -62,9 +61,7 @@ class Batch:
         """Let the contents go and wake whoever waits, once there is an outcome."""
         with self.mutex:
             self.is_done = True
-        for ticket in self.tickets:
-            ticket.forget()
-        self.tickets.clear()
+        self.entries = []  # tickets may be kept for as long as a run
         for gate in self.threads:
             gate.release()
         for loop, futures in self.loops.items():
@@ -94,45 +91,11 @@ def _wake(futures: list[asyncio.Future[None]]) -> None:
 class Ticket:
     """A place in a batch. Wait for it, or await it, to learn the index."""
 
-    __slots__ = ("_batch", "_made", "_make", "_mutex", "_place", "entry")
+    __slots__ = ("_batch", "_place")
 
-    def __init__(
-        self, batch: Batch, place: int, entry: PendingEntry | UnsignedEntry, make: Callable[[PendingEntry], Any]
-    ) -> None:
-        self.entry: PendingEntry | UnsignedEntry | None = entry
+    def __init__(self, batch: Batch, place: int) -> None:
         self._batch = batch
         self._place = place
-        self._make = make
-        self._mutex = threading.Lock()
-        self._made: Any = None
-
-    def prepare(self) -> None:
-        """Sign and seal on this thread, beside the log at work. Nobody has to: the log does it for those who did not.
-
-        What fails here fails in the log, for all that wait; it is not tried again.
-        """
-        if self.entry is not None:
-            with contextlib.suppress(Exception):
-                self.record()
-
-    def record(self) -> Any:
-        """Return what is made of the signed entry, for who passes it on: the record to store, or what goes to a keeper."""
-        with self._mutex:
-            if self._made is None:
-                if self.entry is None:
-                    raise RuntimeError("the entry was committed and is forgotten")
-                try:
-                    self._made = self._make(self.entry.signed())
-                except Exception as error:  # noqa: BLE001 - whatever it is, it is final: a sync that failed is not tried again
-                    self._made = error
-            if isinstance(self._made, Exception):
-                raise self._made
-            return self._made
-
-    def forget(self) -> None:
-        """Let the contents go: the ticket may be kept for as long as a run."""
-        with self._mutex:
-            self.entry = self._made = None
 
     def wait(self, timeout_seconds: float | None = None) -> int:
         """Block until the entry is durable and return its index.
@@ -213,7 +176,7 @@ class Sequencer:
             raise StorageUnavailableError(f"the log has stopped: {self._failure}") from self._failure
 
     def submit(self, entry: PendingEntry | UnsignedEntry) -> Ticket:
-        """Queue one entry. Entries keep the order of their submission; one that nobody has signed by then is signed here.
+        """Queue one entry. Entries keep the order of their submission; one that is not signed yet is signed by the log.
 
         Raises:
             BackPressureError: Too many are waiting, or too many bytes.
@@ -236,11 +199,11 @@ class Sequencer:
                     retry_after_seconds=1,
                 )
             batch = self._filling
-            if len(batch.tickets) >= MAX_BATCH:
+            if len(batch.entries) >= MAX_BATCH:
                 self._queue.append(batch)
                 batch = self._filling = Batch()
-            ticket = Ticket(batch, len(batch.tickets), entry, self._make)
-            batch.tickets.append(ticket)
+            ticket = Ticket(batch, len(batch.entries))
+            batch.entries.append(entry)
             batch.size += size
             self._waiting += 1
             self._waiting_bytes += size
@@ -259,7 +222,7 @@ class Sequencer:
 
     def _take(self) -> Batch | None:
         with self._wake:
-            while not (self._queue or self._filling.tickets):
+            while not (self._queue or self._filling.entries):
                 if self._is_closing:
                     return None
                 self._is_idle = True
@@ -282,19 +245,19 @@ class Sequencer:
             error = self._failure or self._commit(batch)
             with self._wake:
                 # Where several came at once they come again: it pays to wait for as many, for about as long as a commit takes.
-                self._goal = len(batch.tickets)
+                self._goal = len(batch.entries)
                 self._patience = min(2 * (time.monotonic() - began), _MAX_PATIENCE_SECONDS)
                 # Counted anew: a signal may have ended a submitter between his entry and its number.
                 left = (*self._queue, self._filling)
-                self._waiting = sum(len(other.tickets) for other in left)
+                self._waiting = sum(len(other.entries) for other in left)
                 self._waiting_bytes = sum(other.size for other in left)
                 if error is not None and self._failure is None:
                     self._failure = error
-            batch.finish(self._head.size - len(batch.tickets) if error is None else -1, error)
+            batch.finish(self._head.size - len(batch.entries) if error is None else -1, error)
 
     def _commit(self, batch: Batch) -> Exception | None:
         try:
-            records: list[Record] = [ticket.record() for ticket in batch.tickets]
+            records = [self._make(entry.signed()) for entry in batch.entries]
             growth = append_leaves(self._head, [record.leaf_hash for record in records])
             self._store.commit(self._head, records, growth)
             self._head = growth.head

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from apostille.core.frames import Handed
 from apostille.errors import ApostilleError, BackPressureError, TooLargeError
 from apostille.ports import PendingEntry, UnsignedEntry
 from apostille.services.sequencer import Batch, Ticket
@@ -86,8 +85,8 @@ class Window:
         if batch is None or batch.was_sent or batch.count >= _BATCH_ENTRIES or batch.size + size > _BATCH_BYTES:
             batch = SentBatch()
             self._waiting.append(batch)
-        ticket = Ticket(batch, batch.count, entry, _handed)
-        batch.tickets.append(ticket)
+        ticket = Ticket(batch, batch.count)
+        batch.entries.append(entry)
         batch.count += 1
         batch.size += size
         if entry.run is not None:
@@ -127,7 +126,3 @@ class Window:
     def _let_go(self, batch: SentBatch) -> None:
         self._entries -= batch.count
         self._bytes -= batch.size
-
-
-def _handed(entry: PendingEntry) -> Handed:
-    return Handed(entry.statement, entry.signature, entry.unit, tuple([opening.content for opening in entry.openings]))

@@ -66,7 +66,7 @@ def test_the_same_bytes_as_the_plain_writer(drawn, digest):
     kind, given_fields, names, is_chained = drawn
     own = {**(CHAIN if is_chained else {}), **OWN}
     subjects = [(name, digest) for name in names]
-    for _ in range(2):  # checked in full the first time, by its shape the second
+    for _ in range(3):  # checked in full the first time, by its shape then, or on a blank
         made = write_statement(kind, given_fields, own, subjects)
         assert made == format_statement(kind, {**given_fields, **own}, subjects)
         assert parse_statement(made).subjects == dict(subjects)
@@ -92,6 +92,7 @@ REFUSED = {
 def test_what_readers_refuse_is_not_written(name, value, is_warm):
     """Whether or not a statement of that shape was written before."""
     forms._forms.clear()
+    forms._blanks.clear()
     good = {"outcome": "done", "inputs": [DIGEST], "parents": [DIGEST], "delegation": DIGEST}
     known = {**OUTPUT, **({name: good[name]} if name in good else {})}
     if is_warm:
@@ -133,11 +134,23 @@ def test_types_whose_values_must_fit_together_are_checked_each_time():
         write_statement(predicates.RUN_CLOSE, {"outcome": "vanished"}, own, [("attributes", bytes(32))])
 
 
-def test_shapes_do_not_pile_up():
+def test_shapes_and_blanks_do_not_pile_up():
     for number in range(3 * forms._MAX_SHAPES):
         subjects = [*SUBJECTS, (f"part/choice/{number}/text", bytes(32))]
         write_statement(predicates.OUTPUT, OUTPUT, {**CHAIN, **OWN}, subjects)
         assert len(forms._forms) <= forms._MAX_SHAPES
+        assert len(forms._blanks) <= forms._MAX_SHAPES
+
+
+def test_a_blank_is_for_its_own_texts_only():
+    """Also where a text looks like a slot."""
+    profile = "apostille-safe/1 ucd=15.0.0 tables=" + "0" * 64 + " links=%s%d%%"
+    for _ in range(2):
+        for given_fields in (OUTPUT, {**OUTPUT, "assurance": "observed"}, {**OUTPUT, "profile": profile}):
+            for seq in (0, 2**53 - 1):
+                own = {**CHAIN, **OWN, "seq": seq}
+                made = write_statement(predicates.OUTPUT, given_fields, own, SUBJECTS)
+                assert made == format_statement(predicates.OUTPUT, {**given_fields, **own}, SUBJECTS)
 
 
 class Text(str):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -312,15 +313,15 @@ def test_nothing_is_released_before_it_is_durable(store, sequencer):
     assert store.count() == 1
 
 
-# --- signatures and seals are made by whoever comes first
+# --- signatures and seals are made by the log, a batch at a time
 
 
 def unsigned(number: int, sign=lambda message: b"signature of " + message[-4:]) -> UnsignedEntry:
     return UnsignedEntry(b"%04d" % number, sign, b"spki", (), bytes(16), number.to_bytes(16, "big"))
 
 
-def test_the_log_signs_what_nobody_has_signed(store, sequencer):
-    """The one who said it was interrupted right after his statement had its place: it is committed, and the log goes on."""
+def test_the_log_signs_what_is_not_signed(store, sequencer):
+    """Also where the one who said it was interrupted right after his statement had its place: it is committed."""
     tickets = [sequencer.submit(unsigned(number)) for number in range(3)]
     assert [ticket.wait(5) for ticket in tickets] == [0, 1, 2]
     assert [parse_entry(store.record(index).entry).signature for index in range(3)] == [
@@ -328,14 +329,20 @@ def test_the_log_signs_what_nobody_has_signed(store, sequencer):
     ]
 
 
-def test_order_is_that_of_submission_whoever_signs_first(store, sequencer):
+def test_speakers_sign_nothing_themselves(store, sequencer):
+    signers: list[str] = []
+
+    def sign(message: bytes) -> bytes:
+        signers.append(threading.current_thread().name)
+        return b"signature of " + message[-4:]
+
     stalled(store, sequencer)
-    tickets = [sequencer.submit(unsigned(number)) for number in range(1, 20)]
-    for ticket in reversed(tickets):
-        ticket.prepare()
+    tickets = [sequencer.submit(unsigned(number, sign)) for number in range(1, 20)]
+    assert signers == []
     store.gate.set()
     assert [ticket.wait(5) for ticket in tickets] == list(range(1, 20))
     assert [store.record(index).statement for index in range(1, 20)] == [b"%04d" % number for number in range(1, 20)]
+    assert signers == ["apostille-sequencer"] * 19
 
 
 def test_each_is_signed_and_sealed_once(store):
@@ -355,10 +362,7 @@ def test_each_is_signed_and_sealed_once(store):
 
     def work(first: int) -> None:
         for number in range(first, first + 25):
-            ticket = sequencer.submit(unsigned(number, sign))
-            ticket.prepare()
-            ticket.wait(5)
-            ticket.prepare()
+            sequencer.submit(unsigned(number, sign)).wait(5)
 
     threads = [threading.Thread(target=work, args=(first,)) for first in range(0, 200, 25)]
     for thread in threads:
@@ -370,7 +374,7 @@ def test_each_is_signed_and_sealed_once(store):
     assert len(sealed) == len(set(sealed)) == 200
 
 
-def test_a_seal_that_fails_beside_the_log_fails_the_batch_and_stops_the_log(store):
+def test_a_seal_that_fails_fails_the_batch_and_stops_the_log(store):
     asked: list[object] = []
 
     def refuse(entry: PendingEntry, leaf: bytes, leaf_hash: bytes) -> Record:
@@ -381,7 +385,6 @@ def test_a_seal_that_fails_beside_the_log_fails_the_batch_and_stops_the_log(stor
 
     sequencer = Sequencer(store, refuse, lambda _: None)
     ticket = sequencer.submit(unsigned(0))
-    ticket.prepare()
     with pytest.raises(StorageUnavailableError, match="unit's key"):
         ticket.wait(5)
     with pytest.raises(StorageUnavailableError, match="the log has stopped"):
@@ -392,10 +395,20 @@ def test_a_seal_that_fails_beside_the_log_fails_the_batch_and_stops_the_log(stor
 
 
 def test_contents_are_let_go_after_the_commit(sequencer):
-    ticket = sequencer.submit(unsigned(0))
+    """A ticket may be kept for as long as a run; what it stood for must not."""
+
+    class Watched(UnsignedEntry):
+        pass
+
+    said = Watched(b"0000", lambda message: b"signature", b"spki", (), bytes(16), bytes(16))
+    watch = weakref.ref(said)
+    ticket = sequencer.submit(said)
     ticket.wait(5)
-    assert ticket.entry is None
-    ticket.prepare()
+    del said
+    end = time.monotonic() + 5
+    while watch() is not None and time.monotonic() < end:
+        time.sleep(0.001)
+    assert watch() is None
     assert ticket.wait(5) == 0
 
 

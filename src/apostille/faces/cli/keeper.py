@@ -22,6 +22,7 @@ from apostille import wiring
 from apostille.core import frames
 from apostille.core.digest import sha256
 from apostille.errors import ConfigurationError, StorageUnavailableError, UnavailableError
+from apostille.faces.cli.collector import calm_collector
 from apostille.faces.cli.terminal import Terminal, ignore_broken_pipes, plain
 from apostille.faces.keeper_api import ListeningKeeper, become_keeper
 from apostille.services.client import KeeperClient
@@ -58,6 +59,7 @@ def keeper(terminal: Terminal, *, is_take_over: bool, token_fd: int | None) -> i
         if terminal.as_json:
             sys.stdout.write(json.dumps({"ready": True, "origin": kept.origin, "socket": str(path), "pid": os.getpid()}) + "\n")
             sys.stdout.flush()
+        calm_collector()
         terminal.say(f"keeping {plain(kept.origin)} at [bold]{plain(path)}[/]; stop with Ctrl-C")
         while not stop.wait(1.0):
             kept.check()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from apostille import wiring
 from apostille.core.digest import sha256
 from apostille.errors import ConfigurationError, UnavailableError
+from apostille.faces.cli.collector import calm_collector
 from apostille.faces.cli.keeper import keeper_client
 from apostille.faces.cli.run import answer_cleaning, upstream_settings
 from apostille.faces.cli.terminal import Terminal, plain
@@ -58,6 +59,7 @@ def serve(terminal: Terminal, *, upstream: str | None, listen: str | None) -> in
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
+        calm_collector()
         server.start()
         terminal.say(f"serving {plain(keeper.origin)} on [bold]{server.url}/v1[/]; stop with Ctrl-C")
         while not stop.wait(1.0):
