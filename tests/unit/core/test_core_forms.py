@@ -134,6 +134,26 @@ def test_types_whose_values_must_fit_together_are_checked_each_time():
         write_statement(predicates.RUN_CLOSE, {"outcome": "vanished"}, own, [("attributes", bytes(32))])
 
 
+@pytest.mark.parametrize("is_warm", [False, True])
+def test_fields_and_subjects_that_contradict_each_other_are_not_written(is_warm):
+    """A profile without a canonical form; the erasure of another leaf than the one that its subjects name."""
+    forms._forms.clear()
+    forms._blanks.clear()
+    said = {"commitment": "salted", "profile": "opaque"}
+    erasure = {"effective_at": OWN["captured_at"], "erases": [{"index": 4, "openings": ["raw"]}], "method": "key"}
+    if is_warm:
+        write_statement(predicates.INPUT, said, {**CHAIN, **OWN}, SUBJECTS)
+        write_statement(predicates.ERASURE, erasure, OWN, [("attributes", bytes(32)), ("leaf/4", bytes(32))])
+    for _ in range(2):
+        with pytest.raises(MalformedError, match="canonical form"):
+            write_statement(predicates.INPUT, said, {**CHAIN, **OWN}, [("raw", bytes(32)), ("attributes", bytes(32))])
+        with pytest.raises(MalformedError, match="not the ones that are erased"):
+            write_statement(predicates.ERASURE, erasure, OWN, [("attributes", bytes(32)), ("leaf/5", bytes(32))])
+        with pytest.raises(MalformedError, match="not the ones that are erased"):
+            other = {**erasure, "erases": [{"index": 5, "openings": ["raw"]}]}
+            write_statement(predicates.ERASURE, other, OWN, [("attributes", bytes(32)), ("leaf/4", bytes(32))])
+
+
 def test_shapes_and_blanks_do_not_pile_up():
     for number in range(3 * forms._MAX_SHAPES):
         subjects = [*SUBJECTS, (f"part/choice/{number}/text", bytes(32))]

@@ -129,6 +129,13 @@ def test_spki_refused(spki):
             attempt(spki)
 
 
+@pytest.mark.parametrize("what", ["not on the curve", "head and form alone", "Ed25519, 31 bytes"])
+def test_a_key_of_a_kind_that_we_take_is_said_to_be_no_point(what):
+    """Not to be of a foreign kind: the head was right, what follows it is not."""
+    with pytest.raises(MalformedError, match="not a point of the curve"):
+        signatures.key_details(BAD_SPKI[what])
+
+
 def refuse(spki: bytes, signature: bytes, message: bytes) -> None:
     with pytest.raises(InvalidSignatureError) as caught:
         signatures.verify_statement_signature(spki, signature, message)

@@ -254,6 +254,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], int, int, str]] = {
     # 8: keys
     "no genesis": (lambda v: v["keys"].pop(0) and None, 3, 8, "does not begin with a genesis"),
     "no agent's key": (lambda v: v["keys"].pop() and None, 3, 8, "leads to another key than the one that signed"),
+    "the genesis alone": (lambda v: put(v, "keys", v["keys"][:1]), 3, 8, "leads to another key than the one that signed"),
     "no keeper's key": (lambda v: v["keys"].pop(1) and None, 3, 8, "not signed by the key before it"),
     "a key twice": (lambda v: v["keys"].append(v["keys"][2]), 3, 8, "not signed by the key before it"),
     "keys out of order": (lambda v: v["keys"].reverse(), 3, 8, "does not begin with a genesis"),
