@@ -54,7 +54,7 @@ def _has(*scripts: str) -> re.Pattern[str]:
 
 @cache
 def _foreign() -> re.Pattern[str]:
-    return _has(*sorted(look.SCRIPTS - {"Latin"}))
+    return _has(*sorted(look.SCRIPTS - {"Latin"}), look.STRAY)
 
 
 @cache
@@ -71,7 +71,7 @@ def _twin_words(script: str) -> re.Pattern[str]:
 @cache
 def _mixed_words() -> re.Pattern[str]:
     """Match the beginning of a word up to where its second script begins."""
-    runs = "|".join(f"[{_script_class(script)}{_MARKS}]++" for script in (*_COMMON_SCRIPTS, *sorted(look.SCRIPTS)))
+    runs = "|".join(f"[{_script_class(script)}{_MARKS}]++" for script in (*_COMMON_SCRIPTS, *sorted(look.SCRIPTS), look.STRAY))
     return re.compile(f"(?<![{any_letter()}{_MARKS}])(?:{runs})(?=[{any_letter()}])")
 
 
@@ -278,15 +278,16 @@ class Sightings:
         for hit in _word().finditer(text):
             letters = [ord(char) for char in hit.group() if look.word_script(ord(char))]
             scripts = set(map(look.word_script, letters))
-            # Formulas: a Greek letter beside one or two Latin ones.
-            if len(scripts) > 1 and (len(letters) >= GREEK_LETTERS or "Greek" not in scripts):
-                self._report(
-                    "MIXED_SCRIPT", hit.group(), self._span(start + hit.start(), hit.group()), mixed_target(letters, Counter())
-                )
+            if len(scripts) == 1:
+                continue
+            target = mixed_target(letters, Counter())
+            is_formula = len(letters) < GREEK_LETTERS and "Greek" in scripts and target in ("", "Greek")
+            if not is_formula and (look.STRAY not in scripts or target):
+                self._report("MIXED_SCRIPT", hit.group(), self._span(start + hit.start(), hit.group()), target)
 
 
 def _twin(point: int, script: str) -> tuple[int, ...]:
-    return look.twin(point, script) if look.word_script(point) not in ("", script) else (point,)
+    return look.in_script(point, script) if look.word_script(point) else (point,)
 
 
 def _scripts_of(text: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import sys
 from apostille.core.canon import canonicalize, format_findings, profile_id
 from apostille.errors import ApostilleError
 
-DIGEST = "40e13158ea97d70993090a942de35af04540a547f322e8ac5bd94045dbc76fbb"
+DIGEST = "bcf0239ec4357e0182085648c8058858538ae81dffd2f22b9f605da81228accb"
 
 ORDINARY = (
     "The refund is 42 EUR.\n\tTotal: 1½ × 10⁵ — “fine”…\n",

@@ -4,4 +4,4 @@ Unicode data files licence: LICENSE-UNICODE.txt in this folder.
 """
 
 UCD_VERSION = "18.0.0"
-SHA256 = "f13b484783da2d1e369c75998591a50a3fcb4cf0b43394101ccfa31933ec016f"
+SHA256 = "f727f5c8d92a6aae082d6643eecc02e2151964c07385fa261135c83a5da5e1e1"
