@@ -310,6 +310,7 @@ def confusables(text: str) -> str:
     script = {p: row[1] for row in properties["script"] if row[1] in _ALIKE for p in points_of(row[0])}
     sections = parse_dump(DUMP.read_text("utf-8"))
     letters = {p for row in sections["category"] if row[1].startswith("L") for p in points_of(row[0])}
+    composed = {int(row[0], 16) for row in sections["decomposition"]}  # the text is in NFC, and their parts count
     classes: dict[str, set[int]] = {}
     for line in text.lstrip("\ufeff").split("\n"):
         words = line.partition("#")[0].replace(";", " ").split()
@@ -317,7 +318,7 @@ def confusables(text: str) -> str:
             classes.setdefault(words[1], {int(words[1], 16)}).add(int(words[0], 16))
     lines: list[str] = []
     for members in classes.values():
-        found = sorted(p for p in members if p < 0x10000 and p in letters and p in script)
+        found = sorted(p for p in members if p < 0x10000 and p in letters and p in script and p not in composed)
         if len({script[p] for p in found}) > 1:
             lines.append(" ".join(f"{p:04X}" for p in found))
     return _CONFUSABLES_HEADER + "\n".join(sorted(lines)) + "\n"

@@ -90,7 +90,8 @@ _NO_FORMULA = frozenset({0x3BF, 0x3F2, 0x3F3, *range(0x1D26, 0x1D2B)})
 # Capital letters, Lisu too, whose letters are drawn as capitals; where they alternate with small ones, even ones are.
 _CAPITALS = frozenset(
     p.parse_ranges(
-        "41-5a c0-de 186 18e-190 245 370-376 37f 386-38f 391-3ab 3f7 3f9-3fa 3fd-3ff 400-42f 4c0 531-556 13a0-13f5 a4d0-a4f7"
+        "41-5a c0-de 186 18e-190 19f 1f6 241 245 370 372 376 37f 386-38f 391-3ab 3f4 3f7 3f9-3fa 3fd-3ff 400-42f 4c0 531-556 "
+        "13a0-13f5 2132 2c67 2c6f 2c75 a4d0-a4f7 a73e a740 a79e a7b1"
     )
 ).union(range(0x460, 0x482, 2), range(0x48A, 0x4C0, 2), range(0x4D0, 0x530, 2), range(0x2C80, 0x2CE4, 2))
 
@@ -104,8 +105,8 @@ ARABIC_ONLY = frozenset(map(ord, "ةإ"))
 
 # Signs of phonetic writing: beside them technical letters are what they seem.
 _SMALL_CAPITALS = frozenset(TECHNICAL) - {0x17F, 0x251, 0x261}
-# U+04D9 is there because it becomes the schwa in a Latin word: the signs are the same before and after.
-PHONETIC = (frozenset(range(0x250, 0x2B0)) | {0x2C8, 0x2CC, 0x2D0, 0x4D9}) - frozenset(TECHNICAL)
+# U+04D9 and U+01DD are there because they are written as the schwa, or it as one: the signs are the same before and after.
+PHONETIC = (frozenset(range(0x250, 0x2B0)) | {0x1DD, 0x2C8, 0x2CC, 0x2D0, 0x4D9}) - frozenset(TECHNICAL)
 PHONETIC_CAPITALS = frozenset(point for point in _SMALL_CAPITALS if 0x250 <= point < 0x2B0)
 
 _WIDE = (

@@ -14,7 +14,7 @@ import sys
 from apostille.core.canon import canonicalize, format_findings, profile_id
 from apostille.errors import ApostilleError
 
-DIGEST = "bcf0239ec4357e0182085648c8058858538ae81dffd2f22b9f605da81228accb"
+DIGEST = "84643dc5e853f20643662e49b916cdf23ad87340d49846bee2a23b89f05ebbe2"
 
 ORDINARY = (
     "The refund is 42 EUR.\n\tTotal: 1½ × 10⁵ — “fine”…\n",

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from apostille.core.canon import apply_edits, canonicalize
+from apostille.core.canon import Canonicalizer, apply_edits, canonicalize
 from apostille.core.canon import lookalikes as look
 
 ENGLISH = (
@@ -229,7 +229,37 @@ def test_code_is_looked_at_and_stays():
     text = "x = “p\u0430ypal”"
     found = canonicalize(text, media_type="text/x-code", profile="strict")
     assert found.bytes.decode() == text
-    assert {finding.code for finding in found.findings} == {"CODE_MIXED", "MIXED_SCRIPT", "TYPOGRAPHY"}
+    assert {finding.code for finding in found.findings} == {"CODE_MIXED", "TYPOGRAPHY"}
+
+
+SHORT = [
+    "p\u0430y \u0441\u043e",
+    "\u2014\u201ca\u2026\u201d\u201ab",
+    "a\u2003\t b\n\n\n c ",
+    "h\u03bd f\u03bfr \uab81g",
+    "e\u0301\u200b\u0430x m\u0d20\u0d20 \u0915\u0966",
+    "\u0661\u06f4 \u0643\u06cc\u0628\ufbec\ufbec",
+    "\u30ab\u4e00\u30c9 \u3078\u3079\u30d8",
+    "x\u2236/y 1\u20102 \ua4f9a\uff0c1",
+    "\u2764\ufe0f\u200d\U0001f525 \u2764\ufe0f 1\ufe0f\u20e3",
+    "n\u0323\u0323\u0301 \U0001d41a\ufb01\u0301\u2075",
+    "\u05d0\u200f! \u2067\u0430b\u2069\u0378",
+    "\u0442\u0435x\u1d1b \u0251\u0261\u0259s",
+    "USB\u043a\u0430\u0431 US\u0412\u043a\u0430\u0431",
+    "\u0430 I",
+]
+
+
+@pytest.mark.parametrize("text", [*SHORT, MUCH[:66] + " \u0430 \u0410 1"], ids=ascii)
+def test_no_two_way_split_shows(text):
+    """Every cut between two bytes, also inside a character."""
+    raw = text.encode()
+    whole = canonicalize(raw, profile="strict")
+    assert apply_edits(raw, whole.findings) == whole.bytes
+    for cut in range(len(raw) + 1):
+        stream = Canonicalizer(profile="strict")
+        given = stream.feed(raw[:cut]) + stream.feed(raw[cut:]) + stream.flush()
+        assert (given, stream.findings) == (whole.bytes, whole.findings), cut
 
 
 def test_positions_of_findings_are_those_of_the_raw_bytes():

@@ -4,4 +4,4 @@ Unicode data files licence: LICENSE-UNICODE.txt in this folder.
 """
 
 UCD_VERSION = "18.0.0"
-SHA256 = "f727f5c8d92a6aae082d6643eecc02e2151964c07385fa261135c83a5da5e1e1"
+SHA256 = "3289911fbc37234c88cc7c468839fdd5dcc95fa123e10693d67268e502e56afb"
