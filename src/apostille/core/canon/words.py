@@ -97,25 +97,27 @@ def _turn(letters: Sequence[int], totals: Counter[str]) -> list[tuple[int, ...]]
     if len(letters) < GREEK_LETTERS:
         return [(letter,) for letter in letters]
     written: list[tuple[int, ...]] = []
-    for is_capital, run in groupby(letters, look.is_capital):
+    target = ""
+    # From the end: the capital that a small letter follows goes with it where it may be either.
+    for is_capital, run in groupby(reversed(letters), look.is_capital):
         row = list(run)
-        target = _run_target(row, totals, is_capital=is_capital)
+        target = _run_target(row, totals, target, is_capital=is_capital)
         # All of the word is asked for: its length tells that it is no formula.
-        forms = _forms(letters, target, _top(totals))[len(written) :] if target else [()] * len(row)
+        forms = _forms(letters, target, _top(totals))[::-1][len(written) :] if target else [()] * len(row)
         written += [form or (letter,) for letter, form in zip(row, forms, strict=False)]
-    return written
+    return written[::-1]
 
 
-def _run_target(letters: Sequence[int], totals: Counter[str], *, is_capital: bool) -> str:
-    """Give the script in which most letters of a run are written or have twins; then the one with most evidence."""
+def _run_target(letters: Sequence[int], totals: Counter[str], after: str, *, is_capital: bool) -> str:
+    """Give the script in which most letters of a run are written or have twins; then that of the run behind, or of the text."""
     top = _top(totals)
     scripts = {*map(look.word_script, letters), top} & look.SCRIPTS
     if is_capital and top != "Greek":
         scripts.discard("Greek")  # a delta before a capital letter is a difference
     forms = Counter(script for script in scripts for letter in letters if look.in_script(letter, script, is_twin=True))
-    ranked = sorted(((forms[script], totals[script], script) for script in scripts), reverse=True)
-    is_tie = len(ranked) > 1 and ranked[0][:2] == ranked[1][:2]
-    return ranked[0][2] if ranked and not is_tie else ""
+    ranked = sorted(((forms[script], script == after, totals[script], script) for script in scripts), reverse=True)
+    is_tie = len(ranked) > 1 and ranked[0][:3] == ranked[1][:3]
+    return ranked[0][3] if ranked and not is_tie else ""
 
 
 def _is_quantity(letters: Sequence[int]) -> bool:

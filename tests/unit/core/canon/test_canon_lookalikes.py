@@ -159,6 +159,7 @@ MEANING = [
     ("Chinese with fullwidth punctuation", "使用Python，然后：好（的）！"),
     ("Vietnamese", "Tất cả mọi người sinh ra đều được tự do"),
     ("Hebrew points", "בְּרֵאשִׁית בָּרָא אֱלֹהִים"),
+    ("two words in one", "Все жители \u0410\u0445\u044b\u0448\u04d9\u0430GApplication"),
     ("joined emoji and keycaps", "👩\u200d💻 ❤\ufe0f\u200d🔥 1\ufe0f\u20e3 👍🏽 👩\u200d❤\ufe0f\u200d👨 🧑\u200d⚕\ufe0f"),
     ("a letter alone in a text of another script", "Пусть a и c стороны, а класс A и витамин C; " * 3 + "так что да"),
     ("guillemets", "« oui » et ‹ non ›"),
