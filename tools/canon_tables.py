@@ -5,6 +5,7 @@
     python tools/canon_tables.py --dump         write ucd-18.0.0.txt anew from the package unicodedata2 (18.0.0)
     python tools/canon_tables.py --ivd FILE     write ivd.txt anew from an IVD_Sequences.txt
     python tools/canon_tables.py --compat FILE  write compat-15.0.0.txt anew from a UnicodeData.txt
+    python tools/canon_tables.py --confusables FILE  write confusables-15.0.0.txt anew from a confusables.txt of UTS #39
 
 The first two need nothing but this file and the data. The SHA256 is taken over the JSON text of all tables, keys sorted, no
 white space; it goes into the profile id, so a changed table is a changed profile. Quotas change no byte and are not in it.
@@ -31,6 +32,8 @@ COMPAT = DATA / "compat-15.0.0.txt"
 RESIDUE = DATA / "residue.txt"
 RADICALS = DATA / "equivalent-unified-ideograph-15.0.0.txt"
 TABLES = ROOT / "src" / "apostille" / "core" / "canon" / "tables"
+CONFUSABLES = DATA / "confusables-15.0.0.txt"
+_ALIKE = ("Armenian", "Cherokee", "Coptic", "Cyrillic", "Greek", "Latin", "Lisu")
 HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)
 
 _DUMP_HEADER = f"""\
@@ -52,6 +55,13 @@ Unicode data files licence: LICENSE-UNICODE.txt in this folder.
 _COMPAT_HEADER = """\
 # Compatibility decompositions of the look-alikes listed in lookalikes.txt. Written by tools/canon_tables.py --compat from the
 # UnicodeData.txt of the Debian package unicode-data 15.0.0-1. Do not edit.
+"""
+
+_CONFUSABLES_HEADER = """\
+# Letters of the scripts of twins.txt that UTS #39 calls confusable with letters of another one of them. Written by
+# tools/canon_tables.py --confusables from confusables.txt 15.0.0 of the Debian source package icu 72.1. Do not edit.
+# A line is one class: all letters that have the same skeleton of one character. No table is made of it: a test holds it against
+# twins.txt, lookalikes.txt and unlike.txt.
 """
 
 _IVD_HEADER = """\
@@ -247,7 +257,7 @@ def _joiners(sections: dict[str, list[list[str]]]) -> dict[str, str]:
 
 
 def _lookalikes(sections: dict[str, list[list[str]]]) -> dict[str, str]:
-    """What strict writes in one form: for each group a map to code points; spaces; twins, a class for each word."""
+    """What strict writes in one form: for each group a map to code points; spaces; twins, a class for each word, ``<`` as there."""
     decomposed = {int(row[0], 16): [int(word, 16) for word in row[2:]] for row in _rows(COMPAT)}
     found: dict[str, str] = {}
     for name, rows in parse_dump(LOOKALIKES.read_text("utf-8")).items():
@@ -263,7 +273,7 @@ def _lookalikes(sections: dict[str, list[list[str]]]) -> dict[str, str]:
     return found | {
         "RADICALS": _folds_text(radicals),
         "SPACES": _ranges_text([p for row in sections["category"] if row[1] == "Zs" for p in points_of(row[0]) if p != 0x20]),
-        "TWINS": " ".join("+".join(f"{int(word, 16):x}" for word in row) for row in _rows(TWINS)),
+        "TWINS": " ".join("+".join(f"{int(word, 16):x}" if word != "<" else word for word in row) for row in _rows(TWINS)),
     }
 
 
@@ -298,6 +308,26 @@ def compat(text: str) -> str:
                     if step[0].startswith("<"):
                         lines.append(f"{point:04X} {step[0][1:-1]} {' '.join(f'{part:04X}' for part in expand(point))}")
     return _COMPAT_HEADER + "\n".join(sorted(lines, key=lambda line: int(line.split()[0], 16))) + "\n"
+
+
+def confusables(text: str) -> str:
+    """Write the classes with letters of more than one script, one character to one, that a confusables.txt lists."""
+    properties = parse_dump(PROPERTIES.read_text("utf-8"))
+    script = {p: row[1] for row in properties["script"] if row[1] in _ALIKE for p in points_of(row[0])}
+    sections = parse_dump(DUMP.read_text("utf-8"))
+    letters = {p for row in sections["category"] if row[1].startswith("L") for p in points_of(row[0])}
+    composed = {int(row[0], 16) for row in sections["decomposition"]}  # the text is in NFC, and their parts count
+    classes: dict[str, set[int]] = {}
+    for line in text.lstrip("\ufeff").split("\n"):
+        words = line.partition("#")[0].replace(";", " ").split()
+        if len(words) == 3:
+            classes.setdefault(words[1], {int(words[1], 16)}).add(int(words[0], 16))
+    lines: list[str] = []
+    for members in classes.values():
+        found = sorted(p for p in members if p < 0x10000 and p in letters and p in script and p not in composed)
+        if len({script[p] for p in found}) > 1:
+            lines.append(" ".join(f"{p:04X}" for p in found))
+    return _CONFUSABLES_HEADER + "\n".join(sorted(lines)) + "\n"
 
 
 def ivd(text: str) -> str:
@@ -394,6 +424,7 @@ def main() -> int:
     parser.add_argument("--dump", action="store_true", help="write the dump from unicodedata2")
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     parser.add_argument("--ivd", type=Path, help="write ivd.txt from this IVD_Sequences.txt")
+    parser.add_argument("--confusables", type=Path, help="write confusables-15.0.0.txt from this confusables.txt")
     parser.add_argument("--compat", type=Path, help="write compat-15.0.0.txt from this UnicodeData.txt")
     options = parser.parse_args()
     if options.dump:
@@ -402,6 +433,8 @@ def main() -> int:
     if options.ivd:
         IVD.write_bytes(ivd(options.ivd.read_text("utf-8")).encode())
         return 0
+    if options.confusables:
+        CONFUSABLES.write_bytes(confusables(options.confusables.read_text("utf-8")).encode())
     if options.compat:
         COMPAT.write_bytes(compat(options.compat.read_text("utf-8")).encode())
         return 0

@@ -51,7 +51,7 @@ def hide(name: str, cover: str, secret: str) -> str:
     return module.encode(cover, secret, **_table(name))
 
 
-def read(name: str, text: str) -> str | None:
+def read(name: str, text: str) -> object:
     if name == "zwsp-steg-py":
         import zwsp_steg as module
 
@@ -73,6 +73,16 @@ def read(name: str, text: str) -> str | None:
 
         found = module.extract_manifest(text)[0]
         return None if found is None else found.decode()
+    if name == "silverspeak":  # it reads nothing: this is its table, a character and what it puts there
+        from silverspeak.homoglyphs.attacks.shared import make_replacer
+        from silverspeak.homoglyphs.utils import _DEFAULT_HOMOGLYPHS_TO_USE, _DEFAULT_UNICODE_CATEGORIES_TO_REPLACE
+
+        return make_replacer(
+            unicode_categories_to_replace=_DEFAULT_UNICODE_CATEGORIES_TO_REPLACE,
+            types_of_homoglyphs_to_use=_DEFAULT_HOMOGLYPHS_TO_USE,
+            replace_with_priority=False,
+            random_seed=1,
+        ).chars_map
     import pyUnicodeSteganography as module
 
     return module.decode(text, **_table(name))

@@ -1,7 +1,7 @@
 """Published encoders of hidden messages: their own decoders find them in the raw text, and nothing after cleaning (section 13).
 
 Those that hide in what draws nothing are undone by ``safe``. Those that swap letters or spaces for look-alikes are reported by
-``safe``, which leaves what is seen; ``strict`` undoes spaces, and letters in part.
+``safe``, which leaves what is seen; ``strict`` undoes all of it but for what seen.txt lists with a reason.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -38,10 +39,9 @@ ENCODERS = {
 }
 # An encoder and the finding with which ``safe`` says so.
 SWAPPERS = {"pyUnicodeSteganography lookalike": "MIXED_SCRIPT", "pyUnicodeSteganography spaces": "SPACE_VARIANT"}
-# Seen in both: part of what they swap stays, and with it part of the bits.
-OPEN = "strict does not undo every look-alike: characters outside its table, with the rest of their word, and some Greek letters"
 # Room for a bit in each space.
 LONG = " ".join([SENTENCE] * 10)
+SEEN = Path(__file__).parent / "seen.txt"
 
 
 def speak(**order):
@@ -133,19 +133,68 @@ def test_its_own_decoder_does_not_find_the_secret_after_strict(name):
         assert secret not in (speak(name=name, text=strict(raw)) or "")
 
 
+def seen():
+    """What silverspeak puts in the place of a character and strict does not take back, by that character."""
+    found = {}
+    for line in SEEN.read_text("utf-8").split("\n"):
+        char, *ranges = line.partition("#")[0].split() or [""]
+        if char:
+            bounds = [(word.partition("..")[0], word.rpartition("..")[2]) for word in ranges]
+            found[chr(int(char, 16))] = {chr(point) for first, last in bounds for point in range(int(first, 16), int(last, 16) + 1)}
+    return found
+
+
+def frame(char, other):
+    """Write another character where this one stands in a sentence."""
+    if char.isdigit():
+        return f"It is known that they take 1{other}3 of them at most."
+    if char.isalpha():
+        return f"It is known that they take {'' if char.isupper() else 'ma'}{other}akt of them at most."
+    return f"It is known that they take 4{other}2 of them{other} at most."
+
+
 @pytest.mark.interop
-@pytest.mark.parametrize(
-    "name",
-    [
-        "pyUnicodeSteganography spaces",
-        pytest.param(
-            "pyUnicodeSteganography lookalike", marks=pytest.mark.xfail(strict=True, raises=AssertionError, reason=OPEN)
-        ),
-        pytest.param("silverspeak", marks=pytest.mark.xfail(strict=True, raises=AssertionError, reason=OPEN)),
-    ],
-)
+@pytest.mark.parametrize("name", ["pyUnicodeSteganography spaces", "pyUnicodeSteganography lookalike"])
 def test_swapped_characters_come_back_under_strict(name):
-    """Silverspeak replaces a fifth of the characters and has no decoder: a secret is which ones, and by what."""
     raws = [speak(name=name, cover=LONG, secret=secret) for secret in SECRETS]
     assert len({*raws, LONG}) == 3, "the encoder works"
     assert [strict(raw) for raw in raws] == [strict(LONG)] * 2
+
+
+@pytest.mark.interop
+def test_a_digit_for_a_letter_is_seen_and_hides_nothing_else():
+    """The table of pyUnicodeSteganography has 1 for l; all other places are as in the cover."""
+    cover = f"All shall call at full will; all in all, a small bill. {LONG}"
+    for secret in SECRETS:
+        raw = speak(name="pyUnicodeSteganography lookalike", cover=cover, secret=secret)
+        places = [index for index, char in enumerate(raw) if char == "1"]
+        assert places, "the encoder works"
+        assert all(cover[index] == "l" for index in places)
+        expected = "".join("1" if index in places else char for index, char in enumerate(cover))
+        assert strict(raw) == strict(expected)
+
+
+@pytest.mark.interop
+def test_silverspeak_is_undone_but_for_what_a_reader_sees():
+    """It replaces a fifth of the characters and has no decoder: a secret is which ones, and by what."""
+    known = seen()
+    raws = [speak(name="silverspeak", cover=LONG, secret=secret) for secret in (*SECRETS, "abc def", "zzzz xx yy w", "Hello!")]
+    assert len({*raws, LONG}) == len(raws) + 1, "the encoder works"
+    for raw in raws:
+        assert len(raw) == len(LONG)
+        pairs = list(zip(LONG, raw, strict=True))
+        assert sum(cover != char and char not in known.get(cover, ()) for cover, char in pairs) > 100
+        back = "".join(cover if char in known.get(cover, ()) else char for cover, char in pairs)
+        assert strict(back) == strict(LONG)
+
+
+@pytest.mark.interop
+def test_all_that_silverspeak_may_write_is_undone_or_listed():
+    table = speak(name="silverspeak", text="")
+    known = seen()
+    stays = {}
+    for char in filter(str.isascii, table):
+        if char.isalnum() or char in ",. ":
+            stays[char] = {other for other in table[char] if strict(frame(char, other)) != strict(frame(char, char))}
+    assert sum(map(len, table.values())) > 1_400, "the table is there"
+    assert {char: found for char, found in stays.items() if found} == known

@@ -32,6 +32,8 @@ POOLS = [
     "❤\ufe0f\ufe0e\u200d🔥1\u20e3👩葛\U000e0100\u2268\ufe00",
     "\u0378\u200f\u200e\u2067\u2069\u05d0\u0628(1)",
     "ԁⲟꓮᎪՕսո",
+    "ꮁгrⲅᴦbЬбνmахpρκкĸtAΔTF",
+    "oഠ०\u05e1ჿ\U0001042cfkഠക०१ ",
 ]
 _fold = st.sampled_from([chr(point) for point in look.FOLDS][::5])
 _unassigned = st.sampled_from([chr(point) for point in range(0x110000) if KINDS[point] == UNASSIGNED][::50_000])
@@ -48,6 +50,9 @@ def changes(findings):
 @given(texts, st.booleans())
 @example("pɑуpal is a bad word", False)
 @example("x：∶漢 a：∶x", False)
+@example("\ufbec\ufbec", False)
+@example("\u1d1b\u029c\u1d07 \u0430\u043e", False)
+@example("ꮁ гора οꮁ \u0430\u043e", False)
 def test_every_text_keeps_the_laws(text, is_file):
     raw = text.encode()
     found = canonicalize(raw, profile="strict", is_file=is_file)

@@ -276,6 +276,8 @@ class Ledger:
         if self._value_is_report:
             act = "report"
         self.refused = self.refused or act == "refuse"
+        if not length and now:
+            self._end_before(position, (code, lane))
         run = self._runs.get((code, lane))
         if run is None or not run.takes(act, position, was, now):
             if run is not None:
@@ -362,6 +364,12 @@ class Ledger:
             self._findings.append(run.finding())
         else:
             self._leave_out(run.code, run.position)
+
+    def _end_before(self, position: int, inserted: tuple[str, int]) -> None:
+        """What is put in at a place parts the replacements before it from those behind it."""
+        ended = [key for key, run in self._runs.items() if run.end == position and run.act == "replace" and key != inserted]
+        for key in ended:
+            self._close(self._runs.pop(key))
 
     def _leave_out(self, code: str, position: int) -> None:
         first, count = self._left_out.get(code, (position, 0))

@@ -141,6 +141,8 @@ class FoldPass:
 
     def _base(self, token: Token) -> None:
         found = look.fold_always(token.point)
+        if token.point == look.LOW_QUOTE and _ascii_kind(self._last):
+            found = "PUNCT_TWIN", (look.COMMA,)  # one that opens stands behind a space or a bracket
         if token.point not in _TRANSPARENT:
             self._marks = [part for part in decompose(token.point)[1:] if part in MARKS]
         if found is None:
@@ -282,7 +284,7 @@ class PunctuationPass:
     """Write punctuation that looks like ASCII as ASCII, beside ASCII letters (PUNCT_TWIN).
 
     A row of such characters, and of the ASCII ones that they look like, is judged as one: twins by a letter on either side,
-    fullwidth forms, which Chinese and Japanese text uses, by a letter or digit on both.
+    fullwidth forms, which Chinese and Japanese text uses, hyphens and dots too by a letter or digit on both.
     """
 
     _NEUTRAL = frozenset(map(ord, "!-./:|\\_")) | frozenset(range(0x21, 0x30)) | frozenset(range(0x3A, 0x41))

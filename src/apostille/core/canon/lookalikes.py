@@ -17,6 +17,7 @@ from apostille.core.canon.normalize import decompose
 from apostille.core.canon.tables import lookalikes
 
 REPLACEMENT = 0xFFFD
+LOW_QUOTE, COMMA = 0x201A, 0x2C
 IDEOGRAPHIC_SPACE, NARROW_SPACE, OGHAM_SPACE, NO_BREAK_SPACE, TAB = 0x3000, 0x202F, 0x1680, 0xA0, 0x09
 # French puts a no-break space before these, and behind an opening guillemet.
 FRENCH_BEHIND = frozenset(map(ord, ":;?!%\xbb\u203a"))
@@ -42,6 +43,7 @@ CODES = frozenset(
     ]
 )
 
+_ASTRAL = 0x10000
 Map = dict[int, tuple[int, ...]]
 
 
@@ -67,17 +69,35 @@ FOLDS: Final = {
     for point, parts in table.items()
 }
 
-_ASTRAL = 0x10000
-# Scripts whose letters are taken for one another. Letters of other scripts end a word.
+# Scripts whose letters are taken for one another. Letters of other scripts end a word, but for strays.
 SCRIPTS = frozenset({"Latin", "Cyrillic", "Greek", "Armenian", "Cherokee", "Lisu", "Coptic"})
-_CLASSES = [tuple(int(point, 16) for point in word.split("+")) for word in lookalikes.TWINS.split(" ")]
-# Letter and script to the letter that looks the same there.
+# A letter or digit of another script, or outside the BMP, that is taken for a letter of one of these. It is evidence of nothing.
+STRAY = "stray"
+_CLASSES = [
+    tuple(tuple(int(point, 16) for point in part.split("+") if point) for part in word.partition("<")[::2])
+    for word in lookalikes.TWINS.split(" ")
+]
+# Letter and script to the letter that looks the same there: of twins, and of those that are only taken for one in a mixed word.
 _TWINS: dict[tuple[int, str], int] = {}
-for _class in _CLASSES:
-    for _point in _class:
-        for _other in reversed(_class):
-            _TWINS[_point, p.script(_other)] = _other
-_HAS_TWIN = frozenset(point for row in _CLASSES for point in row)
+_IMPOSTORS: dict[tuple[int, str], int] = {}
+for _targets, _others in _CLASSES:
+    for _other in reversed(_targets):
+        _TWINS.update(dict.fromkeys(((_point, p.script(_other)) for _point in _targets), _other))
+        _IMPOSTORS.update(dict.fromkeys(((_point, p.script(_other)) for _point in _others), _other))
+_HAS_TWIN = frozenset(point for targets, _ in _CLASSES for point in targets)
+_LOOKS_LIKE = _HAS_TWIN.union(*(others for _, others in _CLASSES))
+STRAYS = frozenset(point for point in _LOOKS_LIKE if point >= _ASTRAL or p.script(point) not in SCRIPTS)
+
+# Small Greek letters that no formula uses, and small capitals; the others stand in words of up to three letters for themselves.
+_NO_FORMULA = frozenset({0x3BF, 0x3F2, 0x3F3, *range(0x1D26, 0x1D2B)})
+# Capital letters, Lisu too, whose letters are drawn as capitals; where they alternate with small ones, even ones are.
+_CAPITALS = frozenset(
+    p.parse_ranges(
+        "41-5a c0-de 186 18e-190 19f 1f6 241 245 370 372 376 37f 386-38f 391-3ab 3f4 3f7 3f9-3fa 3fd-3ff 400-42f 4c0 531-556 "
+        "13a0-13f5 2132 2c67 2c6f 2c75 a4d0-a4f7 a73e a740 a79e a7b1"
+    )
+).union(range(0x460, 0x482, 2), range(0x48A, 0x4C0, 2), range(0x4D0, 0x530, 2), range(0x2C80, 0x2CE4, 2))
+
 
 # Persian and Arabic write the same digits and two letters with different code points.
 ARABIC_DIGITS, PERSIAN_DIGITS = range(0x660, 0x66A), range(0x6F0, 0x6FA)
@@ -88,7 +108,8 @@ ARABIC_ONLY = frozenset(map(ord, "ةإ"))
 
 # Signs of phonetic writing: beside them technical letters are what they seem.
 _SMALL_CAPITALS = frozenset(TECHNICAL) - {0x17F, 0x251, 0x261}
-PHONETIC = (frozenset(range(0x250, 0x2B0)) | {0x2C8, 0x2CC, 0x2D0}) - frozenset(TECHNICAL)
+# U+04D9 and U+01DD are there because they are written as the schwa, or it as one: the signs are the same before and after.
+PHONETIC = (frozenset(range(0x250, 0x2B0)) | {0x1DD, 0x2C8, 0x2CC, 0x2D0, 0x4D9}) - frozenset(TECHNICAL)
 PHONETIC_CAPITALS = frozenset(point for point in _SMALL_CAPITALS if 0x250 <= point < 0x2B0)
 
 _WIDE = (
@@ -105,7 +126,9 @@ def is_wide(point: int) -> bool:
 
 @lru_cache(maxsize=4_096)
 def word_script(point: int) -> str:
-    """Give the script of a letter of ``SCRIPTS``, or nothing; no letter outside the BMP has a twin, so none counts."""
+    """Give the script of a letter of ``SCRIPTS`` in the BMP, ``STRAY`` for a stray, or nothing."""
+    if point in STRAYS:
+        return STRAY
     script = p.script(point)
     return script if point < _ASTRAL and script in SCRIPTS and p.is_letter(point) and point not in PUNCTUATION else ""
 
@@ -117,11 +140,50 @@ def is_twin(point: int) -> bool:
 
 
 @lru_cache(maxsize=4_096)
+def is_alike(point: int) -> bool:
+    """Tell that a letter is a twin, or is taken for another one in a word of several scripts."""
+    return decompose(point)[0] in _LOOKS_LIKE
+
+
+@lru_cache(maxsize=4_096)
 def twin(point: int, script: str) -> tuple[int, ...]:
     """Give the letter of a script that looks like this one, with its marks; nothing if there is none."""
     base, *marks = decompose(point)
     found = _TWINS.get((base, script))
     return () if found is None else (found, *marks)
+
+
+@lru_cache(maxsize=4_096)
+def in_script(point: int, script: str, *, is_short: bool = False, is_twin: bool = False) -> tuple[int, ...]:
+    """Give what a letter of a word of several scripts is in one of them, with its marks: itself, or what it is taken for.
+
+    Args:
+        point: A letter, or a stray.
+        script: One of ``SCRIPTS``.
+        is_short: The word may be a formula: small Greek letters are no others, and no others are small Greek letters.
+        is_twin: Only twins count.
+
+    Returns:
+        The letter with its marks; nothing if there is none.
+    """
+    own = word_script(point)
+    if own == script:
+        return (point,)
+    base, *marks = decompose(point)
+    found = _TWINS.get((base, script))
+    if is_short and own == "Greek" and not (base in _NO_FORMULA or is_capital(base)):
+        return ()
+    if is_short and script == "Greek" and not (found in _NO_FORMULA or (found and is_capital(found))):
+        return ()
+    if found is None and not is_twin:
+        found = _IMPOSTORS.get((base, script))
+    return () if found is None else (found, *marks)
+
+
+@lru_cache(maxsize=4_096)
+def is_capital(point: int) -> bool:
+    """Tell a capital letter of one of ``SCRIPTS``, by its base."""
+    return decompose(point)[0] in _CAPITALS
 
 
 @lru_cache(maxsize=4_096)
@@ -134,8 +196,8 @@ def evidence(point: int) -> str:
     for name, digits in (("fa digits", PERSIAN_DIGITS), ("ar digits", ARABIC_DIGITS)):
         if point in digits:
             return name if point - digits.start in (4, 5, 6) else ""
-    script = word_script(point)
-    return script if script and not is_twin(point) and point not in TECHNICAL else ""
+    point = TECHNICAL.get(point, (point,))[0]  # the same before and after it is written otherwise
+    return "" if is_alike(point) else word_script(point)
 
 
 def fold_always(point: int) -> tuple[str, tuple[int, ...]] | None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Evidence is counted up to here; more changes nothing.
 ENOUGH = 4_096
+_ASTRAL = 0x10000
 # Behind one of these the character before it is not settled.
 _HANGS_ON = n.MARKS | n.MAY_COMPOSE | a.CONTEXTUAL | a.BIDI_CONTROLS
 _LOUD = (
@@ -43,7 +44,9 @@ _LOUD = (
 
 @cache
 def letters(script: str) -> tuple[int, ...]:
-    """Give the letters of a script whose letters are taken for others."""
+    """Give the letters of a script whose letters are taken for others; of strays those in the BMP."""
+    if script == look.STRAY:
+        return tuple(sorted(point for point in look.STRAYS if point < _ASTRAL))
     return tuple(point for point in p.points_of_script(script) if look.word_script(point) == script)
 
 
@@ -64,7 +67,7 @@ def count_free(script: str, text: str) -> int:
 @cache
 def any_letter() -> str:
     """Give the inside of a character class: all letters that are taken for others or may be."""
-    return a.char_class(point for script in look.SCRIPTS for point in letters(script))
+    return a.char_class(point for script in (*look.SCRIPTS, look.STRAY) for point in letters(script))
 
 
 @cache

@@ -66,7 +66,7 @@ def _twin_words(script: str) -> re.Pattern[str]:
 @cache
 def _whole_words() -> re.Pattern[str]:
     """Match words of one script each and what is between them: up to a word of several, or to the end."""
-    words = "|".join(f"[{_script_class(script)}{_MARKS}]++(?![{any_letter()}])" for script in _SCRIPTS)
+    words = "|".join(f"[{_script_class(script)}{_MARKS}]++(?![{any_letter()}])" for script in (*_SCRIPTS, look.STRAY))
     others = f"[^{any_letter()}{_MARKS}]*+"
     return re.compile(f"{others}(?:(?:{words}){others})*+")
 
@@ -287,7 +287,7 @@ class Sightings:
                 self._sets[key] = (self._place(start + index), text[index])
         scripts = _foreign_scripts(others)
         for script in scripts:
-            if self._totals[script] < ENOUGH:
+            if script != look.STRAY and self._totals[script] < ENOUGH:
                 self._count(script, count_free(script, others), text, start)
         if scripts:
             self._see_mixed(text, start)
@@ -308,9 +308,11 @@ class Sightings:
             word = text[index : _end(_word().match(text, index))]
             letters = [ord(char) for char in word if look.word_script(ord(char))]
             scripts = set(map(look.word_script, letters))
+            target = mixed_target(letters, Counter())
             # Formulas: a Greek letter beside one or two Latin ones.
-            if len(letters) >= GREEK_LETTERS or "Greek" not in scripts:
-                self._report("MIXED_SCRIPT", word, self._span(start + index, word), mixed_target(letters, Counter()))
+            is_formula = len(letters) < GREEK_LETTERS and "Greek" in scripts and target in ("", "Greek")
+            if not is_formula and (look.STRAY not in scripts or target):
+                self._report("MIXED_SCRIPT", word, self._span(start + index, word), target)
             index += len(word)
 
 
@@ -353,16 +355,17 @@ class SightingPass:
 
 
 def _twin(point: int, script: str) -> tuple[int, ...]:
-    return look.twin(point, script) if look.word_script(point) not in ("", script) else (point,)
+    return look.in_script(point, script) if look.word_script(point) else (point,)
 
 
 def _foreign_scripts(others: str) -> tuple[str, ...]:
-    """Give the scripts but Latin of which there are letters."""
-    absent, index = _SCRIPTS[1:], 0
+    """Give the scripts but Latin of which there are letters; of strays too."""
+    foreign = (*_SCRIPTS[1:], look.STRAY)
+    absent, index = foreign, 0
     while absent and (hit := _has(*absent).search(others, index)):
         script, index = look.word_script(ord(hit.group())), hit.end()
         absent = tuple(other for other in absent if other != script)
-    return tuple(script for script in _SCRIPTS[1:] if script not in absent)
+    return tuple(script for script in foreign if script not in absent)
 
 
 def _last_end(text: str, start: int, end: int) -> int:

@@ -94,7 +94,9 @@ class _CodeWorker(_TextWorker):
 
     def findings(self) -> tuple[Finding, ...]:
         found = super().findings()
-        return (*found, *(finding for finding in (hidden_in_code(found), self._words.finding()) if finding is not None))
+        # CODE_MIXED says it for all such words at once.
+        others = (finding for finding in found if finding.code != "MIXED_SCRIPT")
+        return (*others, *(finding for finding in (hidden_in_code(found), self._words.finding()) if finding is not None))
 
 
 class _HeldWorker:

@@ -5,9 +5,12 @@ exchanged, so the evidence is the same on a second run. It is counted from the s
 word; marks, white space and invisible characters do not count as characters here, since later passes may change their number.
 
 =================  =================================================================================================
-mixed word         becomes the script in which all its other letters have twins: the one with most twin-free letters in
-                   the word, then with most evidence in the text, then with most letters in the word
+mixed word         becomes the script in which all its other letters have a form: the one with most letters of its own in the
+                   word, then with most evidence in the text, then with most letters in the word; where no script has a form
+                   of all letters, its capitals and its small letters are judged each for themselves, and what has none stays
 whole word         of two letters or more, all twins, in a text with no evidence of its script: becomes the script with most
+single letter      a twin in a text with much evidence of Latin and none of its script: becomes Latin if it is one that is a
+                   word of its own (a, I), between white space, or beside an ASCII digit
 technical letters  become ASCII in an otherwise ASCII word, without signs of phonetic writing in 32 characters before it or in the
                    look-ahead
 Arabic, Persian    digits and the letters yeh and kaf inside a word: if the text has evidence of one language only
@@ -20,6 +23,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass
+from itertools import groupby, repeat
 from typing import TYPE_CHECKING
 
 from apostille.core.canon import alphabet as a
@@ -40,24 +44,90 @@ MAX_LETTERS = 64
 # Tokens held: 256 characters with their marks and the white space between them, in any text that is no attack.
 MAX_HELD = 16_384
 GREEK_LETTERS = 4
-_CODES = {"mixed": "MIXED_SCRIPT", "whole": "WHOLE_SCRIPT", "technical": "TECH_LETTER"}
+MAX_TURNS = 4
+# Letters of Latin that make up a text of it: a few sentences.
+MUCH = 32
+_CODES = {"mixed": "MIXED_SCRIPT", "whole": "WHOLE_SCRIPT", "single": "WHOLE_SCRIPT", "technical": "TECH_LETTER"}
 _HANGS_ON = a.CONTEXTUAL | a.BIDI_CONTROLS | MARKS
 _UNCOUNTED = _HANGS_ON | p.WHITE_SPACE
 _DELIMITERS = frozenset(map(ord, "/["))
+_DIGITS = frozenset(map(ord, "0123456789"))
+# Words of one letter in languages of Latin script, and what may stand beside one.
+_SINGLE = frozenset(map(ord, "AEIOUYaeiouy"))
+_BESIDE = _DIGITS | frozenset(map(ord, "',.;:!?)")) | p.WHITE_SPACE
+# A small Greek letter before one of these is a quantity and its index: of wave numbers, of densities.
+_INDICES = frozenset({"max", "min", "tot", "eff", "obs", "exp", "ref", "rel", "air"})
 
 
 def mixed_target(letters: Sequence[int], totals: Counter[str]) -> str:
     """Give the script that a word of several scripts is written in, or nothing if no one can tell."""
-    scripts = Counter(map(look.word_script, letters))
-    free = Counter(look.word_script(letter) for letter in letters if not look.is_twin(letter))
-    candidates = [
-        script for script in scripts if all(look.word_script(letter) == script or look.twin(letter, script) for letter in letters)
-    ]
+    scripts, top = Counter(map(look.word_script, letters)), _top(totals)
+    free = Counter(look.word_script(letter) for letter in letters if not look.is_alike(letter))
+    candidates = [script for script in sorted({*scripts, top} & look.SCRIPTS) if all(_forms(letters, script, top))]
     ranked = sorted(((free[script], totals[script], scripts[script], script) for script in candidates), reverse=True)
     if not ranked or (len(ranked) > 1 and ranked[0][:3] == ranked[1][:3]):
         return ""
-    target = ranked[0][3]
-    return "" if len(letters) < GREEK_LETTERS and target != "Greek" and scripts["Greek"] else target
+    return ranked[0][3]
+
+
+def _forms(letters: Sequence[int], script: str, top: str) -> list[tuple[int, ...]]:
+    """Give what each letter of a word is in a script; what is no twin becomes only a letter of the script of the text."""
+    is_short, is_twin = len(letters) < GREEK_LETTERS, top not in ("", script)
+    return [look.in_script(letter, script, is_short=is_short, is_twin=is_twin) for letter in letters]
+
+
+def in_one_script(letters: Sequence[int], totals: Counter[str]) -> list[tuple[int, ...]]:
+    """Say what each letter of a word of several scripts becomes, with its marks; a second time nothing changes."""
+    forms: list[tuple[int, ...]] = [(letter,) for letter in letters]
+    if _is_quantity(letters):
+        return forms
+    for _ in range(MAX_TURNS):
+        turned = _turn([parts[0] for parts in forms], totals)
+        if [parts[0] for parts in turned] == [parts[0] for parts in forms]:
+            return forms
+        forms = [(*new, *old[1:]) for new, old in zip(turned, forms, strict=True)]
+    return [(letter,) for letter in letters]
+
+
+def _turn(letters: Sequence[int], totals: Counter[str]) -> list[tuple[int, ...]]:
+    """Write a word in one script; if there is none, its capitals and its small letters each for themselves."""
+    target = mixed_target(letters, totals)
+    if target:
+        return _forms(letters, target, _top(totals))
+    if len(letters) < GREEK_LETTERS:
+        return [(letter,) for letter in letters]
+    written: list[tuple[int, ...]] = []
+    target = ""
+    # From the end: the capital that a small letter follows goes with it where it may be either.
+    for is_capital, run in groupby(reversed(letters), look.is_capital):
+        row = list(run)
+        target = _run_target(row, totals, target, is_capital=is_capital)
+        # All of the word is asked for: its length tells that it is no formula.
+        forms = _forms(letters, target, _top(totals))[::-1][len(written) :] if target else [()] * len(row)
+        written += [form or (letter,) for letter, form in zip(row, forms, strict=False)]
+    return written[::-1]
+
+
+def _run_target(letters: Sequence[int], totals: Counter[str], after: str, *, is_capital: bool) -> str:
+    """Give the script in which most letters of a run are written or have twins; then that of the run behind, or of the text."""
+    top = _top(totals)
+    scripts = {*map(look.word_script, letters), top} & look.SCRIPTS
+    if is_capital and top != "Greek":
+        scripts.discard("Greek")  # a delta before a capital letter is a difference
+    forms = Counter(script for script in scripts for letter in letters if look.in_script(letter, script, is_twin=True))
+    ranked = sorted(((forms[script], script == after, totals[script], script) for script in scripts), reverse=True)
+    is_tie = len(ranked) > 1 and ranked[0][:3] == ranked[1][:3]
+    return ranked[0][3] if ranked and not is_tie else ""
+
+
+def _is_quantity(letters: Sequence[int]) -> bool:
+    return look.word_script(letters[0]) == "Greek" and "".join(map(chr, letters[1:])) in _INDICES
+
+
+def _top(totals: Counter[str]) -> str:
+    """Give the script that the text has most evidence of, or nothing."""
+    ranked = sorted(((totals[script], script) for script in look.SCRIPTS if totals[script]), reverse=True)
+    return "" if not ranked or (len(ranked) > 1 and ranked[0][0] == ranked[1][0]) else ranked[0][1]
 
 
 def whole_target(letters: Sequence[int], totals: Counter[str]) -> str:
@@ -65,17 +135,23 @@ def whole_target(letters: Sequence[int], totals: Counter[str]) -> str:
     own = look.word_script(letters[0])
     if totals[own] or not all(map(look.is_twin, letters)):
         return ""
-    ranked = sorted(((totals[script], script) for script in look.SCRIPTS if totals[script]), reverse=True)
-    if not ranked or (len(ranked) > 1 and ranked[0][0] == ranked[1][0]):
+    target = _top(totals)
+    return target if target and all(look.twin(letter, target) for letter in letters) else ""
+
+
+def single_target(letter: int, totals: Counter[str], *, is_word: bool) -> str:
+    """Give Latin for a letter that stands alone, or nothing if it stays.
+
+    Args:
+        letter: Of any of ``SCRIPTS``.
+        totals: Evidence of the text.
+        is_word: It stands between white space, not beside a digit.
+    """
+    if totals[look.word_script(letter)] or totals["Latin"] < MUCH or _top(totals) != "Latin":
         return ""
-    target = ranked[0][1]
-    return target if all(look.twin(letter, target) for letter in letters) else ""
-
-
-def _in_script(letter: int, script: str, parts: tuple[int, ...] = ()) -> tuple[int, ...]:
-    """Give a letter, or what was made of it, in a script; a letter of that script stays."""
-    first, *marks = parts or (letter,)
-    return (first, *marks) if look.word_script(first) == script else (*look.twin(first, script), *marks)
+    # A small Greek letter alone is a quantity.
+    found = look.in_script(letter, "Latin", is_short=True) if look.twin(letter, "Latin") else ()
+    return "Latin" if len(found) == 1 and (not is_word or found[0] in _SINGLE) else ""
 
 
 @dataclass(slots=True)
@@ -87,6 +163,8 @@ class _Entry:
     deadline: int = 0
     start: int = 0
     is_phonetic: bool = False
+    is_glued: bool = False
+    before: int = NOTHING
     following: int = NOTHING
 
 
@@ -154,7 +232,7 @@ class WordPass:
         elif self._word and point in _HANGS_ON:
             self._word.append(token)
         else:
-            self.end_word()
+            self.end_word(point)
             self._other(token)
         self._decide()
 
@@ -166,7 +244,7 @@ class WordPass:
 
     def _letter(self, token: Token) -> None:
         if len(self._letters) >= MAX_LETTERS:
-            self.end_word()
+            self.end_word(token.point)
         if not self._word:
             self._start = self._clock
         self._word.append(token)
@@ -186,26 +264,29 @@ class WordPass:
         else:
             self._push(token)
 
-    def end_word(self) -> None:
+    def end_word(self, following: int = a.SP) -> None:
         """End the word: what comes next belongs to none. White space does the same when it comes."""
         if not self._word:
             return
         word, letters = self._word, self._letters
         self._word, self._letters = [], []
-        kind = self._word_kind(letters)
+        kind = self._word_kind(letters, following)
         if kind or self._queue:
             is_phonetic = self._before in _DELIMITERS or self._phonetic >= self._start - PHONETIC_REACH
-            self._hold(_Entry(word, kind, self._clock + LOOK_AHEAD, self._start, is_phonetic))
+            is_glued = _is_of_other_script(self._before) or _is_of_other_script(following)
+            self._hold(_Entry(word, kind, self._clock + LOOK_AHEAD, self._start, is_phonetic, is_glued, self._before, following))
         else:
             for token in word:
                 self._push(token)
 
-    def _word_kind(self, letters: Sequence[int]) -> str:
+    def _word_kind(self, letters: Sequence[int], following: int) -> str:
         scripts = set(map(look.word_script, letters))
         if len(scripts) > 1:
             return "mixed"
-        if len(letters) > 1 and not self._totals[look.word_script(letters[0])] and all(map(look.is_twin, letters)):
-            return "whole"
+        if scripts != {look.STRAY} and not self._totals[look.word_script(letters[0])] and all(map(look.is_twin, letters)):
+            if len(letters) > 1:
+                return "whole"
+            return "single" if self._before in _BESIDE and following in _BESIDE else ""
         is_technical = len(letters) > 1 and any(letter in look.TECHNICAL for letter in letters)
         return "technical" if is_technical and all(letter < 0x80 or letter in look.TECHNICAL for letter in letters) else ""
 
@@ -220,34 +301,43 @@ class WordPass:
 
     def _leave(self, entry: _Entry) -> None:
         self._held -= len(entry.tokens)
-        code, change = "", dict[int, tuple[int, ...]]()
+        code, changes = "", list[tuple[int, ...]]()
         if entry.kind in ("letter", "digit"):
-            code, change = self._arabic_change(entry)
+            code, changes = self._arabic_change(entry)
         elif entry.kind:
-            code, change = _CODES[entry.kind], self._word_change(entry)
-        for token in entry.tokens:
-            parts = change.get(token.point)
-            for written in self._rewrite(token, code, parts) if parts else [token]:
+            code, changes = _CODES[entry.kind], self._word_changes(entry)
+        for token, parts in zip(entry.tokens, changes or repeat(()), strict=False):
+            for written in self._rewrite(token, code, parts) if parts and parts != (token.point,) else [token]:
                 self._push(written)
 
-    def _word_change(self, entry: _Entry) -> dict[int, tuple[int, ...]]:
-        """Say what becomes of each letter of a word: first one script, then technical letters, then the word as a whole."""
-        change: dict[int, tuple[int, ...]] = {
-            token.point: (token.point,) for token in entry.tokens if look.word_script(token.point)
-        }
-        letters = [token.point for token in entry.tokens if token.point in change]
+    def _word_changes(self, entry: _Entry) -> list[tuple[int, ...]]:
+        """Say what becomes of each token of a word: first one script, then technical letters, then the word as a whole."""
+        letters = [token.point for token in entry.tokens if look.word_script(token.point)]
+        forms: list[tuple[int, ...]] = [(letter,) for letter in letters]
+        if entry.kind == "single":
+            is_word = not {entry.before, entry.following} & _DIGITS
+            target = single_target(letters[0], self._totals, is_word=is_word)
+            return [look.in_script(letters[0], target)] if target and len(entry.tokens) == 1 else []
         if entry.kind == "mixed":
-            target = mixed_target(letters, self._totals)
-            if target:
-                change = {letter: _in_script(letter, target) for letter in change}
-        if not self._is_phonetic(entry, [parts[0] for parts in change.values()]):
-            change = {letter: look.TECHNICAL.get(parts[0], parts) for letter, parts in change.items()}
-        written = [change[letter][0] for letter in letters]
+            forms = self._mixed_forms(entry, letters)
+        if not self._is_phonetic(entry, [parts[0] for parts in forms]):
+            forms = [(*look.TECHNICAL.get(first, (first,)), *marks) for first, *marks in forms]
+        written = [parts[0] for parts in forms]
         if len(letters) > 1 and len(set(map(look.word_script, written))) == 1:
             target = whole_target(written, self._totals)
             if target:
-                change = {letter: _in_script(letter, target, parts) for letter, parts in change.items()}
-        return {letter: parts for letter, parts in change.items() if parts != (letter,)}
+                forms = [(*look.in_script(first, target), *marks) for first, *marks in forms]
+        found = iter(forms)
+        return [next(found) if look.word_script(token.point) else () for token in entry.tokens]
+
+    def _mixed_forms(self, entry: _Entry, letters: Sequence[int]) -> list[tuple[int, ...]]:
+        """Strays are judged with the letters of a word only where they can be nothing else."""
+        own = [letter for letter in letters if letter not in look.STRAYS]
+        is_sure = len(own) > 1 or (own and self._totals["Latin"] >= MUCH)
+        if len(own) == len(letters) or (is_sure and not entry.is_glued):
+            return in_one_script(letters, self._totals)
+        found = iter(in_one_script(own, self._totals) if own else [])
+        return [(letter,) if letter in look.STRAYS else next(found) for letter in letters]
 
     def _is_phonetic(self, entry: _Entry, letters: Sequence[int]) -> bool:
         """Tell that technical letters in a word, or in what it becomes, are what they seem."""
@@ -260,7 +350,7 @@ class WordPass:
             or (is_small and any(letter in look.PHONETIC_CAPITALS for letter in letters))
         )
 
-    def _arabic_change(self, entry: _Entry) -> tuple[str, dict[int, tuple[int, ...]]]:
+    def _arabic_change(self, entry: _Entry) -> tuple[str, list[tuple[int, ...]]]:
         point = entry.tokens[0].point
         is_persian = point in look.PERSIAN_DIGITS or point in look.PERSIAN_LETTERS
         own, other = ("fa", "ar") if is_persian else ("ar", "fa")
@@ -268,10 +358,15 @@ class WordPass:
         if entry.kind == "letter":
             wanted = (look.PERSIAN_LETTERS if is_persian else look.ARABIC_LETTERS)[point]
             joins = entry.following != NOTHING and p.joining(entry.following) in ("D", "R", "C")
-            return "ARABIC_LETTER", {point: (wanted,)} if joins and totals[other] and not totals[own] else {}
+            return "ARABIC_LETTER", [(wanted,)] if joins and totals[other] and not totals[own] else []
         digits, others = (look.PERSIAN_DIGITS, look.ARABIC_DIGITS) if is_persian else (look.ARABIC_DIGITS, look.PERSIAN_DIGITS)
         value = point - digits.start
         by_digits = totals[f"{other} digits"] and not totals[f"{own} digits"]
         by_letters = not totals["fa digits"] and not totals["ar digits"] and totals[other] and not totals[own]
         changes = value not in (4, 5, 6) and (by_digits or by_letters)
-        return "DIGIT_SET", {point: (others.start + value,)} if changes else {}
+        return "DIGIT_SET", [(others.start + value,)] if changes else []
+
+
+def _is_of_other_script(point: int) -> bool:
+    """Tell a letter, digit or mark of a script that ends a word: a stray beside it is one of its own letters."""
+    return point > 0x7F and not look.word_script(point) and p.script(point) not in (p.COMMON, p.INHERITED)

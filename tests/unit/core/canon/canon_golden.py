@@ -14,7 +14,7 @@ import sys
 from apostille.core.canon import canonicalize, format_findings, profile_id
 from apostille.errors import ApostilleError
 
-DIGEST = "e09bddd023d655a6c65a3fa4a63f8e2c2df85ee35c169b540df0e5ae2cc25f91"
+DIGEST = "343de993a76abc82c63a11196b22f089b6de85ef46bf96c311c75d1235abb057"
 
 ORDINARY = (
     "The refund is 42 EUR.\n\tTotal: 1½ × 10⁵ — “fine”…\n",

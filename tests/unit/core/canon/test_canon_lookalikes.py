@@ -145,6 +145,9 @@ MEANING = [
     ("signs", "﷼ ™ № ℗ ℮ § ¶ † ©"),
     ("a word of two scripts with a hyphen", "USB-кабель и CD-диск"),
     ("a Greek letter in a formula", "Δx = hν, μm, λx, Σx, πr²"),
+    ("quantities and proteins", "νmax of it, ρgh and Δv and Δp; TNFα, NFκB and IFNγ, PPARγ, PGC1α make it"),
+    ("Cyrillic and Greek words of letters that are taken for others", "The word гора is a mountain, and Κατα is not."),
+    ("Hindi digits and Hebrew, Georgian letters", "A० बा०, סוף SMS-ყ და ყი, ஃ"),
     ("IPA", "[ɡɑː] /bɪɡ/ ˈfəʊnətɪk ɡæs ʃɑ̃"),
     ("mathematics", "a ∶ b, x ∈ A, 5 − 3, A ∖ B, 2 ∣ 4, a ≤ b"),
     ("Russian that is all twins", "Вот оса, а вот роса: она со всеми, а сор у Саха."),
@@ -156,7 +159,9 @@ MEANING = [
     ("Chinese with fullwidth punctuation", "使用Python，然后：好（的）！"),
     ("Vietnamese", "Tất cả mọi người sinh ra đều được tự do"),
     ("Hebrew points", "בְּרֵאשִׁית בָּרָא אֱלֹהִים"),
+    ("two words in one", "Все жители \u0410\u0445\u044b\u0448\u04d9\u0430GApplication"),
     ("joined emoji and keycaps", "👩\u200d💻 ❤\ufe0f\u200d🔥 1\ufe0f\u20e3 👍🏽 👩\u200d❤\ufe0f\u200d👨 🧑\u200d⚕\ufe0f"),
+    ("a letter alone in a text of another script", "Пусть a и c стороны, а класс A и витамин C; " * 3 + "так что да"),
     ("guillemets", "« oui » et ‹ non ›"),
     ("Tibetan", "བོད་སྐད་ཀྱི"),
     ("a flag", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"),
@@ -169,10 +174,19 @@ def test_meaning_stays(profile, why, text):
     assert canonicalize(text, profile=profile).bytes.decode() == text
 
 
+MUCH = "the matter took them to the market, took it to the mat, " * 2 + "and"
 STRICT = [
     ("the example of a mixed word", "p\u0430ypal", "paypal", ["MIXED_SCRIPT"]),
     ("a whole word in English", "they \u0441\u043e\u0440\u0435 well", "they cope well", ["WHOLE_SCRIPT"]),
     ("a word no one can tell", "д\u0062ж", "д\u0062ж", []),
+    ("a letter that looks like one and is none", "the \u042cudget fo\u0433 m\u0e50st", "the budget for most", ["MIXED_SCRIPT"]),
+    ("letters of two other scripts", "they take it \u03bf\uab81 not", "they take it or not", ["MIXED_SCRIPT"]),
+    ("what stays in a word lets the rest be told", "they \u03b1\u0440\u0440ly TN\u0046\u03b1 \u03a4NF\u03b1", "they \u03b1pply TNF\u03b1 TNF\u03b1", ["MIXED_SCRIPT"]),
+    ("capitals and small letters apart", "USB\u043aабель US\u0412\u043aабель", "USB\u043aабель USB\u043aабель", ["MIXED_SCRIPT"]),
+    ("an article in a text of Latin", MUCH + " \u0430 car, \u0410 car, \u0406 am, \u04121 and \u00ab\u0430\u00bb \u0432", MUCH + " a car, A car, I am, B1 and \u00ab\u0430\u00bb \u0432", ["WHOLE_SCRIPT"]),
+    ("a letter alone without much evidence", "take \u0430 car", "take \u0430 car", []),
+    ("a low quote that is a comma", "one\u201a two \u201aso\u2018", "one, two 'so'", ["PUNCT_TWIN", "TYPOGRAPHY"]),
+    ("hyphens and stops between digits", "555\u20101234 1\u20245", "555-1234 1.5", ["PUNCT_TWIN"]),
     ("French spaces", "oui\u00a0: 5\u00a0%\u202f!", "oui : 5 % !", ["SPACE_VARIANT"] * 3),
     ("an ideographic space between Han", "漢\u3000字", "漢\u3000字", []),
     ("a narrow space before Mongolian", "\u1828\u202f\u1828 a\u202fb", "\u1828\u202f\u1828 a b", ["SPACE_VARIANT"]),
@@ -186,7 +200,7 @@ STRICT = [
     ("kana between kana", "か\u30d8か カ\u3078カ", "か\u3078か カ\u30d8カ", ["KANA_HAN"] * 2),
     ("an Arabic digit after a Persian one", "\u06f4 \u0661", "\u06f4 \u06f1", ["DIGIT_SET"]),
     ("two sets with evidence of both", "\u06f4 \u0661 \u0664", "\u06f4 \u0661 \u0664", []),
-    ("a Greek minority in a short word", "h\u03bd h\u03bfw", "h\u03bd h\u03bfw", []),
+    ("a Greek minority in a short word", "h\u03bd h\u03bfw f\u03bfr \u0397ow", "h\u03bd how for How", ["MIXED_SCRIPT"]),
 ]  # fmt: skip
 
 
@@ -216,7 +230,37 @@ def test_code_is_looked_at_and_stays():
     text = "x = “p\u0430ypal”"
     found = canonicalize(text, media_type="text/x-code", profile="strict")
     assert found.bytes.decode() == text
-    assert {finding.code for finding in found.findings} == {"CODE_MIXED", "MIXED_SCRIPT", "TYPOGRAPHY"}
+    assert {finding.code for finding in found.findings} == {"CODE_MIXED", "TYPOGRAPHY"}
+
+
+SHORT = [
+    "p\u0430y \u0441\u043e",
+    "\u2014\u201ca\u2026\u201d\u201ab",
+    "a\u2003\t b\n\n\n c ",
+    "h\u03bd f\u03bfr \uab81g",
+    "e\u0301\u200b\u0430x m\u0d20\u0d20 \u0915\u0966",
+    "\u0661\u06f4 \u0643\u06cc\u0628\ufbec\ufbec",
+    "\u30ab\u4e00\u30c9 \u3078\u3079\u30d8",
+    "x\u2236/y 1\u20102 \ua4f9a\uff0c1",
+    "\u2764\ufe0f\u200d\U0001f525 \u2764\ufe0f 1\ufe0f\u20e3",
+    "n\u0323\u0323\u0301 \U0001d41a\ufb01\u0301\u2075",
+    "\u05d0\u200f! \u2067\u0430b\u2069\u0378",
+    "\u0442\u0435x\u1d1b \u0251\u0261\u0259s",
+    "USB\u043a\u0430\u0431 US\u0412\u043a\u0430\u0431",
+    "\u0430 I",
+]
+
+
+@pytest.mark.parametrize("text", [*SHORT, MUCH[:66] + " \u0430 \u0410 1"], ids=ascii)
+def test_no_two_way_split_shows(text):
+    """Every cut between two bytes, also inside a character."""
+    raw = text.encode()
+    whole = canonicalize(raw, profile="strict")
+    assert apply_edits(raw, whole.findings) == whole.bytes
+    for cut in range(len(raw) + 1):
+        stream = Canonicalizer(profile="strict")
+        given = stream.feed(raw[:cut]) + stream.feed(raw[cut:]) + stream.flush()
+        assert (given, stream.findings) == (whole.bytes, whole.findings), cut
 
 
 def test_positions_of_findings_are_those_of_the_raw_bytes():
@@ -281,14 +325,29 @@ def test_twice_the_text_takes_about_twice_the_time(name, profile):
 
 
 def test_the_tables_are_in_order():
-    """A letter is in one class of twins; what something becomes is nothing that becomes something else."""
-    points = [point for row in look._CLASSES for point in row]
+    """A letter has twins in one class; what something becomes is nothing that becomes something else."""
+    points = [point for targets, _ in look._CLASSES for point in targets]
     assert len(points) == len(set(points))
     for _, parts in look.FOLDS.values():
         assert not any(part in look.FOLDS or part in look.TECHNICAL or part in look.PUNCTUATION for part in parts)
-    for row in look._CLASSES:
-        assert len({look.word_script(point) for point in row}) > 1 or len(row) == 1
-        assert all(map(look.word_script, row))
+    for targets, others in look._CLASSES:
+        assert len({*map(look.word_script, targets), *map(look.word_script, others)}) > 1
+        assert all(map(look.word_script, targets + others))
+        assert not look.STRAYS.intersection(targets)
+
+
+def test_what_is_evidence_does_not_change():
+    """A letter and what it becomes are evidence of the same, signs of phonetic writing stay, and case is kept."""
+    points = {point for targets, others in look._CLASSES for point in targets + others}
+    for targets, others in look._CLASSES:
+        assert len({point in look.PHONETIC for point in targets + others}) == 1
+    assert not any(map(look.evidence, points))
+    for point, (other,) in look.TECHNICAL.items():
+        assert look.evidence(point) == look.evidence(other)
+    for point in points - look.STRAYS:
+        for script in look.SCRIPTS:
+            for other in look.twin(point, script):
+                assert look.is_capital(point) == look.is_capital(other), f"U+{point:04X} U+{other:04X}"
 
 
 def test_white_space_in_tables_is_data():

@@ -4,4 +4,4 @@ Unicode data files licence: LICENSE-UNICODE.txt in this folder.
 """
 
 UCD_VERSION = "18.0.0"
-SHA256 = "f13b484783da2d1e369c75998591a50a3fcb4cf0b43394101ccfa31933ec016f"
+SHA256 = "3289911fbc37234c88cc7c468839fdd5dcc95fa123e10693d67268e502e56afb"
