@@ -34,6 +34,7 @@ from apostille.core.canon.bidi_window import (
     Surroundings,
     closer_of,
     drop_every,
+    first_strong,
     judge,
     opening_mark,
     strong,
@@ -212,7 +213,7 @@ class BidiPass:
     def _note(self, text: str) -> None:
         """Remember what the next window has to know about text that goes by."""
         if not self._first:
-            self._first = next(filter(None, map(strong, text)), "")
+            self._first = first_strong(text)
         self._recent.append(text if len(text) < MAX_WINDOW else text[-MAX_WINDOW:])
         if len(self._recent) > 2 * MAX_WINDOW:
             self._recent = ["".join(self._recent)[-MAX_WINDOW:]]

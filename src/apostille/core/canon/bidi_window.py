@@ -5,11 +5,13 @@ Spec: canonical.md section 6.5.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
-from apostille.core.canon.alphabet import BIDI_CONTROLS
-from apostille.core.canon.properties import bidi_class
+from apostille.core.canon.alphabet import BIDI_CONTROLS, char_class
+from apostille.core.canon.properties import bidi_class, points_of_bidi_class
 from apostille.core.canon.uax9 import paragraph_level, visual_order
 
 if TYPE_CHECKING:
@@ -37,6 +39,21 @@ def strong(char: str) -> str:
     if point in BIDI_CONTROLS:
         return ""
     return {"L": "L", "R": "R", "AL": "R"}.get(bidi_class(point), "")
+
+
+_NOT_STRONG = ("AN", "B", "BN", "CS", "EN", "ES", "ET", "NSM", "ON", "S", "WS")  # and controls, which have no direction here
+
+
+@cache
+def _strong() -> re.Pattern[str]:
+    weak = (point for name in _NOT_STRONG for point in points_of_bidi_class(name))
+    return re.compile(f"[^{char_class({*weak, *BIDI_CONTROLS})}]")
+
+
+def first_strong(text: str) -> str:
+    """Give the direction of the first strong letter of a text, or nothing."""
+    hit = _strong().search(text)
+    return strong(hit.group()) if hit else ""
 
 
 @dataclass(slots=True, eq=False)

@@ -12,9 +12,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from apostille.core.canon.alphabet import KINDS, LF, MODIFIER, PLAIN, SP
+from apostille.core.canon.alphabet import KINDS, LF, MODIFIER, PLAIN, SP, is_clean
 from apostille.core.canon.findings import SEVERITIES, Finding, Ledger
+from apostille.core.canon.properties import WHITE_SPACE
 from apostille.core.canon.sightings import Sightings, code_alone, find_run
+from apostille.core.canon.tails import MAX_RUN
 from apostille.core.canon.text import CHUNK_BYTES, ORDINARY, are_lines_clean, needs_no_pass
 from apostille.core.canon.url_watch import UrlWatch
 
@@ -49,10 +51,11 @@ def glance(raw: bytes, ending: Ending, *, is_strict: bool, is_plain: bool) -> tu
         return None
     codes = {char: _code(char) for char in set(others)} if len(others) * _FEW <= len(text) else {"": None}
     is_told = None not in codes.values()
-    if not (are_lines_clean(raw) if is_told else needs_no_pass(raw)):
+    if not (are_lines_clean(raw) if is_told else needs_no_pass(raw) or _is_in_order(text)):
         return None
-    found = _count(text, codes, is_plain=is_plain) if is_told else _look(text, is_plain=is_plain)
-    return (*found, *_look_at_urls(raw)) if "://" in text else tuple(found)
+    found = _count(text, others, codes, is_plain=is_plain) if is_told else _look(text, is_plain=is_plain)
+    has_url = "/" in text and "://" in text  # a search for one byte is the fastest there is
+    return (*found, *_look_at_urls(raw)) if has_url else tuple(found)
 
 
 def _ends_visibly(raw: bytes, ending: Ending) -> bool:
@@ -62,19 +65,24 @@ def _ends_visibly(raw: bytes, ending: Ending) -> bool:
     return not raw or raw[-1] > SP
 
 
+def _is_in_order(text: str) -> bool:
+    """Tell that marks and spaces are where they may be, in a text that is too short for too many spaces."""
+    return len(text) <= MAX_RUN and is_clean(text) and ord(text.rstrip("\n")[-1]) not in WHITE_SPACE
+
+
 @lru_cache(maxsize=4_096)
 def _code(char: str) -> str | None:
     """Give the code under which a character is reported, empty for none; nothing if its neighbors have a say."""
     return code_alone(char) if KINDS[ord(char)] in (PLAIN, MODIFIER) else None
 
 
-def _count(text: str, codes: Mapping[str, str | None], *, is_plain: bool) -> Sequence[Finding]:
+def _count(text: str, others: str, codes: Mapping[str, str | None], *, is_plain: bool) -> Sequence[Finding]:
     """Report what is reported wherever it stands, and runs of white space."""
     found: list[Finding] = []
     run = find_run(text.rstrip("\n")) if is_plain else None
     for code in sorted({code for code in codes.values() if code} | ({"TYPOGRAPHY"} if run else set())):
         chars = [char for char in codes if codes[char] == code]
-        count = sum(map(text.count, chars))
+        count = sum(map(others.count, chars))
         if run and code == "TYPOGRAPHY":
             first, sight, count = run.start(), run.group()[:8], count + 1
         else:

@@ -126,6 +126,11 @@ def _bidi_classes() -> RangeMap:
     return RangeMap(properties.BIDI, "L")
 
 
+def points_of_bidi_class(name: str) -> Iterator[int]:
+    """Give the code points that have this Bidi_Class; not for ``L``, which is what is left."""
+    return _bidi_classes().points(name)
+
+
 @lru_cache(maxsize=_REMEMBERED)
 def bidi_class(point: int) -> str:
     """Give the short name of the Bidi_Class; ``L`` for what is unassigned too."""

@@ -1,8 +1,10 @@
 """Profiles ``safe`` and ``report``: look-alikes are found and reported, and the bytes stay.
 
 Text goes on at once; what is looked at is a copy, in *stretches* that end behind a space, a line feed or an ideographic stop, at
-most 4,096 characters. No rule here looks over the end of one, so it does not matter how the text came in. One finding for each
-code says where the first place is and how many there are; words with letters of another script are reported one by one.
+most 4,096 characters where not all is ASCII. No rule here looks over the end of one, so it does not matter how the text came in.
+What in a stretch is not ASCII says what there is to look for; most of what is seen is told by that alone. One finding for each
+code says where the first place is and how many there are; words with letters of another script are reported one by one. Of runs
+of white space only the first counts, and it is the place of its finding.
 
 Where only the whole text can tell (words all of whose letters have twins, two sets of digits), the decision comes at its end.
 
@@ -15,6 +17,7 @@ import re
 from bisect import bisect_right, insort
 from collections import Counter
 from functools import cache
+from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -159,8 +162,7 @@ class Sightings:
         self._places: list[tuple[int, int, int]] = []
         self._text = ""  # what is looked at
         self._totals = dict.fromkeys(_SCRIPTS, 0)
-        self._seen: dict[str, tuple[int, str, int]] = {}  # in this stretch, by code: index, text, how many
-        self._notes: dict[str, tuple[int, str, int]] = {}  # before it, by code: byte, text, how many
+        self._notes: dict[str, tuple[int, str, int]] = {}  # by code: byte, text, how many
         self._words: dict[str, list[tuple[str, tuple[int, int]]]] = {}  # by script: all twins, with no evidence of it so far
         self._sets: dict[tuple[str, str], tuple[int, str]] = {}  # the first of each set
 
@@ -259,28 +261,24 @@ class Sightings:
                 self._count("Latin", free, text, start)
             if others:
                 self._see_others(others, text, start)
-        for code, (index, sight, count) in self._seen.items():
-            noted = self._notes.get(code)
-            self._notes[code] = (self._place(start + index), sight, count) if noted is None else (*noted[:2], noted[2] + count)
-        self._seen.clear()
-
-    def _note(self, code: str, index: int, sight: str, count: int = 1) -> None:
-        seen = self._seen.get(code)
-        if seen is None:
-            self._seen[code] = (index, sight, count)
-        else:
-            self._seen[code] = (*min(seen[:2], (index, sight)), seen[2] + count)
 
     def _see_others(self, others: str, text: str, start: int) -> None:
         """Look at a stretch by what in it is not ASCII."""
         loud = Counter(_LOUD.findall(others))
+        firsts: dict[str, int] = {}
+        counts: Counter[str] = Counter()
         for char in _ALONE.keys() & loud.keys():
-            self._note(_ALONE[char], text.index(char), char, loud[char])
-        if not _BESIDE.isdisjoint(loud):
-            for hit in _SIGHT.finditer(text):
-                code = _code_of(text, hit)
-                if code:
-                    self._note(code, hit.start(), hit.group())
+            code, index = _ALONE[char], text.index(char)
+            firsts[code] = min(index, firsts.get(code, index))
+            counts[code] += loud[char]
+        for hit in () if _BESIDE.isdisjoint(loud) else _SIGHT.finditer(text):
+            code = _code_of(text, hit)
+            if code:
+                firsts.setdefault(code, hit.start())
+                counts[code] += 1
+        for code, index in firsts.items():
+            first, sight, count = self._notes.get(code) or (self._place(start + index), text[index], 0)
+            self._notes[code] = (first, sight, count + counts[code])
         for key, chars in _ARABIC_SETS.items() if loud else ():
             if key not in self._sets and not chars.isdisjoint(loud):
                 index = min(text.index(char) for char in chars & loud.keys())
@@ -296,10 +294,9 @@ class Sightings:
         """Count evidence, and note the words that stand before any of their script."""
         self._totals[script] = min(self._totals[script] + free, ENOUGH)
         words = self._words.setdefault(script, [])
-        if not self._totals[script] and len(words) < _MAX_WORDS:
-            for hit in _twin_words(script).finditer(text):
+        if not self._totals[script]:
+            for hit in islice(_twin_words(script).finditer(text), _MAX_WORDS - len(words)):
                 words.append((hit.group(), self._span(start + hit.start(), hit.group())))
-            del words[_MAX_WORDS:]
 
     def _see_mixed(self, text: str, start: int) -> None:
         """Report words with letters of several scripts."""

@@ -17,6 +17,7 @@ MAX_WORD = 2_048
 _MAX_LISTED = 100
 
 _WORD = re.compile(rb"[^ \t\n\r\f\v]+")
+_SPACE = re.compile(rb"[ \t\n\r\f\v]")
 
 
 class UrlWatch:
@@ -36,15 +37,15 @@ class UrlWatch:
             self._grow(first.group())
         if end < len(data):
             self._look(self._word, self._offset + end - self._size)
-            last = _last_word(data, end)
-            if _may_tell(data):
-                at = end
-                for word in data[end:last].split():
-                    if _may_tell(word):
-                        # What holds this word is looked at too, and comes before it: this is the place.
-                        at = data.index(word, at)
-                        self._look(word, self._offset + at)
-                        at += len(word)
+            last = _last_word(data, end, len(data))
+            at = data.find(b"://", end, last) if _may_tell(data) else -1
+            while at >= 0:
+                # No farther back than a word may be long.
+                start = _last_word(data, max(end, at - MAX_WORD - 1), at)
+                space = _SPACE.search(data, at, last)
+                stop = space.start() if space else last
+                self._look(data[start:stop], self._offset + start)
+                at = data.find(b"://", stop, last)
             self._word, self._size = b"", 0
             self._grow(data[last:])
         self._offset += len(data)
@@ -75,11 +76,10 @@ class UrlWatch:
 
 def _may_tell(data: bytes) -> bool:
     """Tell quickly that there may be a URL with a user, or with a host of other letters."""
-    # A search for one byte is the fastest there is.
     return b"/" in data and b"://" in data and (not data.isascii() or b"@" in data or b"%" in data or b"xn--" in data.lower())
 
 
-def _last_word(data: bytes, start: int) -> int:
-    """Give where the last word of a piece begins, which may be at its end."""
-    spaces = max(data.rfind(space, start) for space in (b" ", b"\n", b"\t", b"\r", b"\f", b"\v"))
-    return spaces + 1
+def _last_word(data: bytes, start: int, end: int) -> int:
+    """Give where the last word between two places begins, which may be at the end."""
+    spaces = max(data.rfind(space, start, end) for space in (b" ", b"\n", b"\t", b"\r", b"\f", b"\v"))
+    return max(spaces + 1, start)
