@@ -58,3 +58,16 @@ def test_every_text_keeps_the_laws_under_every_option(text, how, profile, is_fil
 @given(texts, options, st.sampled_from(["safe", "strict", "report"]), st.data())
 def test_no_cut_shows_under_any_option(text, how, profile, data):
     hold_for_every_cut(text, profile, data, Policy(text=how))
+
+
+_markup = st.sampled_from(["*", "`", "\n\n", "# ", "> ", "<!-- x -->", "[a](b)", "&#xE000;", "&#8203;", "&#xFEFF;", "&zwj;"])
+
+
+@settings(LAWS, max_examples=150)
+@given(st.lists(st.one_of(texts, _markup), max_size=6).map("".join), options, st.booleans())
+def test_markdown_keeps_the_laws_under_every_option(text, how, is_file):
+    raw, policy = text.encode(), Policy(text=how)
+    found = canonicalize(raw, media_type="text/markdown", is_file=is_file, policy=policy)
+    assert apply_edits(raw, found.findings) == found.bytes
+    again = canonicalize(found.bytes, media_type="text/markdown", is_file=is_file, policy=policy)
+    assert (again.bytes, changes(again.findings)) == (found.bytes, [])

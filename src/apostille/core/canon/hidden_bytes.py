@@ -74,6 +74,15 @@ def selector_byte(point: int) -> int | None:
     return point - 0xE0100 + 16 if 0xE0100 <= point <= 0xE01EF else None
 
 
+def selector(value: int) -> int:
+    """Give the variation selector that stands for a byte."""
+    return 0xFE00 + value if value < 16 else 0xE0100 + value - 16
+
+
+# How a manifest begins.
+C2PA_OPENING = "".join(map(chr, (C2PA_START, *map(selector, C2PA_MAGIC))))
+
+
 def _tag_byte(point: int) -> int | None:
     return point - 0xE0000 if 0xE0020 <= point <= 0xE007E else None
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apostille.core.canon.hidden_bytes import C2PA_HEADER, C2PA_LENGTH_BYTES, C2PA_MAGIC, C2PA_START
+from apostille.core.canon.hidden_bytes import C2PA_HEADER, C2PA_LENGTH_BYTES, C2PA_MAGIC, C2PA_START, selector
 
 MAX_SELECTORS = 1_048_576
 # White space behind it that is held.
@@ -25,7 +25,7 @@ _VERSION = 1
 _SHORT, _LONG = 0x00, 0xFF  # padding of three bytes and of four
 _MAX_SHORT = 3
 _START_BYTES = len(chr(C2PA_START).encode("utf-8"))
-_POINTS = [0xFE00 + value if value < 16 else 0xE0100 + value - 16 for value in range(256)]
+_POINTS = [selector(value) for value in range(256)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ import markdown_it
 
 from apostille.core.canon.draft import Draft, Edit
 from apostille.core.canon.findings import Ledger
+from apostille.core.canon.hidden_bytes import C2PA_OPENING
 from apostille.core.canon.markdown_cuts import Found, find_undrawn
 from apostille.core.canon.markdown_parse import parse_markdown, refusal
 from apostille.core.canon.markdown_text import Code, look_at_code, look_at_text, tails
@@ -68,7 +69,7 @@ def canonicalize_markdown(
     except UnicodeDecodeError as error:
         raise invalid_encoding(error.start, error.end - error.start) from error
     draft = Draft(raw)
-    if raw.startswith("\ufeff"):
+    if raw.startswith("\ufeff") and not raw.startswith(C2PA_OPENING):
         draft.apply([Edit(0, 1, "", "ENC_BOM")])
     draft.apply([Edit(m.start(), m.end(), "\n", "EOL_FORM") for m in _LINE_ENDS.finditer(draft.text)])
     for _ in range(MAX_ROUNDS):

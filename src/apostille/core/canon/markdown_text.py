@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import html
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -137,7 +137,13 @@ def look_at_text(text: str, code: Code, options: TextOptions) -> Looked:
     for name, place, count in sink.notes:
         looked.remarks.append(Remark(index(place), index(place), name, count))
     looked.kept = [(name, tally, index(tally.position)) for name, tally in sorted(sink.kept().items())]
-    looked.edits = sorted([*looked.edits, *_entities(text, code)], key=lambda edit: edit.start)
+    starts = [edit.start for edit in looked.edits]
+    for entity in _entities(text, code):
+        # One whose last character is struck out is none.
+        before = bisect_left(starts, entity.end) - 1
+        if before < 0 or looked.edits[before].end <= entity.start:
+            looked.edits.append(entity)
+    looked.edits.sort(key=lambda edit: edit.start)
     return looked
 
 

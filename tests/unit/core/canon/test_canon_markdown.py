@@ -65,6 +65,7 @@ FORMS = [
     ("not in code", "`a\u200b` \u200b\n\n```\nb\u200b \n```\n\n    c\u200b", "`a\u200b`\n\n```\nb\u200b \n```\n\n    c\u200b", ["WS_TAIL", "ZWSP_DROP"] + ["CODE_HIDDEN"] * 3),
     ("but where a fence is named", "```p\u200by\na\n```", "```py\na\n```", ["ZWSP_DROP"]),
     ("mixed words in code", "`p\u0430y`", "`p\u0430y`", ["CODE_MIXED"]),
+    ("an entity that is struck out is none", "&#8203;\bx &zwj;\b\by", "&#8203x &zwjy", ["OVERSTRIKE"] * 2),
     ("hidden characters in entities", "a&#8203;b&zwj;c e&#x301; &amp; \\&#8203;", "abc é &amp; \\&#8203;", ["ZWSP_DROP", "ZWJ_DROP", "NFC"]),
     ("line ends, also in code", "a\r\nb\n\n```\r\nc\r```", "a\nb\n\n```\nc\n```", ["EOL_FORM"] * 3),
     ("a blob", "`" + "a1" * 40 + "`", "`" + "a1" * 40 + "`", ["BLOB_OPAQUE"]),

@@ -218,6 +218,15 @@ def test_in_a_json_string_white_space_behind_it_is_data():
     assert kept.bytes.decode() == f"*abc*\n\n{M}\n"
 
 
+@pytest.mark.parametrize(("text", "expected"), [(M, M), (M + M, M), (f"{M}a", "a"), (f"\ufeff{M}", M), (f"{M[:10]}a", "a")])
+def test_a_manifest_that_opens_markdown(text, expected):
+    """The U+FEFF before it is no byte order mark."""
+    assert ascii(clean(text, KEEP, media_type="text/markdown").bytes.decode()) == ascii(expected)
+    found = canonicalize(text, media_type="text/markdown")
+    assert found.bytes.decode() == expected.replace(M, "")
+    assert [finding.code for finding in found.findings].count("C2PA_TEXT") == text.count(M)
+
+
 def test_white_space_behind_it_is_bounded():
     found = clean(f"abc{M}{' ' * 5_000}", KEEP)
     assert found.bytes == b"abc"
