@@ -54,7 +54,13 @@ def _has(*scripts: str) -> re.Pattern[str]:
 
 @cache
 def _foreign() -> re.Pattern[str]:
-    return _has(*sorted(look.SCRIPTS - {"Latin"}), look.STRAY)
+    return _has(*sorted(look.SCRIPTS - {"Latin"}))
+
+
+@cache
+def _stray() -> re.Pattern[str]:
+    """Match a stray beside a Latin letter."""
+    return re.compile(f"[{_script_class(look.STRAY)}](?:(?<=[A-Za-z].)|(?=[A-Za-z]))")
 
 
 @cache
@@ -247,7 +253,7 @@ class Sightings:
         if text.isascii():
             self._count(text, start, ("Latin",))
             return
-        is_foreign = bool(_foreign().search(text))
+        is_foreign = bool(_foreign().search(text) or _stray().search(text))
         self._count(text, start, _scripts_of(text) if is_foreign else ("Latin",))
         for hit in _SIGHT.finditer(text):
             code = _code_of(text, hit)
