@@ -88,8 +88,8 @@ _HAS_TWIN = frozenset(point for targets, _ in _CLASSES for point in targets)
 _LOOKS_LIKE = _HAS_TWIN.union(*(others for _, others in _CLASSES))
 STRAYS = frozenset(point for point in _LOOKS_LIKE if point >= _ASTRAL or p.script(point) not in SCRIPTS)
 
-# Small Greek letters that no formula uses, and small capitals; the others stand in words of up to three letters for themselves.
-_NO_FORMULA = frozenset({0x3BF, 0x3F2, 0x3F3, *range(0x1D26, 0x1D2B)})
+# Small Greek letters that no formula uses, archaic ones and small capitals too; others stand for themselves in short words.
+_NO_FORMULA = frozenset({0x371, 0x377, 0x37B, 0x37D, 0x3BF, 0x3F2, 0x3F3, *range(0x1D26, 0x1D2B)})
 # Capital letters, Lisu too, whose letters are drawn as capitals; where they alternate with small ones, even ones are.
 _CAPITALS = frozenset(
     p.parse_ranges(

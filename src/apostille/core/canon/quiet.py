@@ -78,6 +78,8 @@ def _pattern(scripts: frozenset[str]) -> re.Pattern[str]:
         f"[{a.char_class(set(letters(script)) - _LOUD)}]++(?![{any_letter()}{hangs_on}])|"
         for script in sorted(scripts, key=("Latin", "Cyrillic", "Greek", *sorted(look.SCRIPTS)).index)
     )
+    # One stray between letters of its own script or of others that end a word.
+    words += f"[{a.char_class(letters(look.STRAY))}](?![{any_letter()}{hangs_on}])|"
     spaces = a.char_class(p.WHITE_SPACE)
     return re.compile(f"(?:{words}[ \n](?![{spaces}{hangs_on}])|[{_others()}]++(?![{hangs_on}]))*+")
 

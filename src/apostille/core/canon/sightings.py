@@ -61,6 +61,12 @@ def _has(*scripts: str) -> re.Pattern[str]:
 
 
 @cache
+def _stray() -> re.Pattern[str]:
+    """Match a stray beside a Latin letter."""
+    return re.compile(f"[{_script_class(look.STRAY)}](?:(?<=[A-Za-z].)|(?=[A-Za-z]))")
+
+
+@cache
 def _twin_words(script: str) -> re.Pattern[str]:
     twins = char_class(filter(look.is_twin, letters(script)))
     return re.compile(f"[{twins}](?<![{any_letter()}].)[{twins}]{{1,{MAX_LETTERS - 1}}}+(?![{any_letter()}])")
@@ -285,9 +291,9 @@ class Sightings:
                 self._sets[key] = (self._place(start + index), text[index])
         scripts = _foreign_scripts(others)
         for script in scripts:
-            if script != look.STRAY and self._totals[script] < ENOUGH:
+            if self._totals[script] < ENOUGH:
                 self._count(script, count_free(script, others), text, start)
-        if scripts:
+        if scripts or _stray().search(text):
             self._see_mixed(text, start)
 
     def _count(self, script: str, free: int, text: str, start: int) -> None:
@@ -356,13 +362,12 @@ def _twin(point: int, script: str) -> tuple[int, ...]:
 
 
 def _foreign_scripts(others: str) -> tuple[str, ...]:
-    """Give the scripts but Latin of which there are letters; of strays too."""
-    foreign = (*_SCRIPTS[1:], look.STRAY)
-    absent, index = foreign, 0
+    """Give the scripts but Latin of which there are letters."""
+    absent, index = _SCRIPTS[1:], 0
     while absent and (hit := _has(*absent).search(others, index)):
         script, index = look.word_script(ord(hit.group())), hit.end()
         absent = tuple(other for other in absent if other != script)
-    return tuple(script for script in foreign if script not in absent)
+    return tuple(script for script in _SCRIPTS[1:] if script not in absent)
 
 
 def _last_end(text: str, start: int, end: int) -> int:

@@ -9,8 +9,8 @@ mixed word         becomes the script in which all its other letters have a form
                    word, then with most evidence in the text, then with most letters in the word; where no script has a form
                    of all letters, its capitals and its small letters are judged each for themselves, and what has none stays
 whole word         of two letters or more, all twins, in a text with no evidence of its script: becomes the script with most
-single letter      a twin in a text with much evidence of Latin and none of its script: becomes Latin if it is one that is a
-                   word of its own (a, I), between white space, or beside an ASCII digit
+single letter      of a script that the text has no evidence of, in one with much evidence of another: becomes a letter of that if
+                   it is a word there (a, I), between white space, or beside an ASCII digit; ASCII letters stay
 technical letters  become ASCII in an otherwise ASCII word, without signs of phonetic writing in 32 characters before it or in the
                    look-ahead
 Arabic, Persian    digits and the letters yeh and kaf inside a word: if the text has evidence of one language only
@@ -44,6 +44,8 @@ MAX_LETTERS = 64
 # Tokens held: 256 characters with their marks and the white space between them, in any text that is no attack.
 MAX_HELD = 16_384
 GREEK_LETTERS = 4
+# Letters of other scripts stand in no formula.
+_FORMULA_SCRIPTS = frozenset({"Latin", "Greek", "Cyrillic", "Armenian"})
 MAX_TURNS = 4
 # Letters of Latin that make up a text of it: a few sentences.
 MUCH = 32
@@ -52,8 +54,13 @@ _HANGS_ON = a.CONTEXTUAL | a.BIDI_CONTROLS | MARKS
 _UNCOUNTED = _HANGS_ON | p.WHITE_SPACE
 _DELIMITERS = frozenset(map(ord, "/["))
 _DIGITS = frozenset(map(ord, "0123456789"))
-# Words of one letter in languages of Latin script, and what may stand beside one.
-_SINGLE = frozenset(map(ord, "AEIOUYaeiouy"))
+# Words of one letter in languages of Latin and Cyrillic script and in Greek, and what may stand beside one.
+_SINGLE = frozenset(
+    map(
+        ord,
+        "AEIOUYaeiouy\u0410\u0412\u0418\u041a\u041e\u0421\u0423\u0430\u0432\u0438\u043a\u043e\u0441\u0443\u0397\u039f\u03b7\u03bf",
+    )
+)
 _BESIDE = _DIGITS | frozenset(map(ord, "',.;:!?)")) | p.WHITE_SPACE
 # A small Greek letter before one of these is a quantity and its index: of wave numbers, of densities.
 _INDICES = frozenset({"max", "min", "tot", "eff", "obs", "exp", "ref", "rel", "air"})
@@ -73,6 +80,10 @@ def mixed_target(letters: Sequence[int], totals: Counter[str]) -> str:
 def _forms(letters: Sequence[int], script: str, top: str) -> list[tuple[int, ...]]:
     """Give what each letter of a word is in a script; what is no twin becomes only a letter of the script of the text."""
     is_short, is_twin = len(letters) < GREEK_LETTERS, top not in ("", script)
+    if is_short and not _FORMULA_SCRIPTS.issuperset(map(look.word_script, letters)):
+        is_short = False
+    if script == top == "Greek" and not any(map(look.is_capital, letters)):  # a difference begins with a capital letter
+        is_short = is_short and len(letters) < GREEK_LETTERS - 1 and min(letters) < 0x80
     return [look.in_script(letter, script, is_short=is_short, is_twin=is_twin) for letter in letters]
 
 
@@ -140,18 +151,19 @@ def whole_target(letters: Sequence[int], totals: Counter[str]) -> str:
 
 
 def single_target(letter: int, totals: Counter[str], *, is_word: bool) -> str:
-    """Give Latin for a letter that stands alone, or nothing if it stays.
+    """Give the script of the text for a letter of another one that stands alone, or nothing if it stays.
 
     Args:
-        letter: Of any of ``SCRIPTS``.
+        letter: Of any of ``SCRIPTS``; an ASCII letter is a name in a formula.
         totals: Evidence of the text.
         is_word: It stands between white space, not beside a digit.
     """
-    if totals[look.word_script(letter)] or totals["Latin"] < MUCH or _top(totals) != "Latin":
+    top, own = _top(totals), look.word_script(letter)
+    if letter < 0x80 or totals[top] < MUCH or (totals[own] and letter not in look.TECHNICAL):
         return ""
-    # A small Greek letter alone is a quantity.
-    found = look.in_script(letter, "Latin", is_short=True) if look.twin(letter, "Latin") else ()
-    return "Latin" if len(found) == 1 and (not is_word or found[0] in _SINGLE) else ""
+    # A small Greek letter alone is a quantity; ghe alone is no r.
+    found = look.in_script(letter, top, is_short=True, is_twin=top == "Latin" and own != "Cherokee")
+    return top if len(found) == 1 and found != (letter,) and (not is_word or found[0] in _SINGLE) else ""
 
 
 @dataclass(slots=True)
@@ -283,9 +295,12 @@ class WordPass:
         scripts = set(map(look.word_script, letters))
         if len(scripts) > 1:
             return "mixed"
-        if scripts != {look.STRAY} and not self._totals[look.word_script(letters[0])] and all(map(look.is_twin, letters)):
-            if len(letters) > 1:
-                return "whole"
+        if scripts == {look.STRAY}:
+            return "mixed" if len(set(map(p.script, letters))) > 1 else ""
+        if len(letters) > 1 and not self._totals[look.word_script(letters[0])] and all(map(look.is_twin, letters)):
+            return "whole"
+        is_odd = not self._totals[look.word_script(letters[0])] or letters[0] in look.TECHNICAL
+        if len(letters) == 1 and letters[0] > 0x7F and is_odd and look.is_alike(letters[0]):
             return "single" if self._before in _BESIDE and following in _BESIDE else ""
         is_technical = len(letters) > 1 and any(letter in look.TECHNICAL for letter in letters)
         return "technical" if is_technical and all(letter < 0x80 or letter in look.TECHNICAL for letter in letters) else ""
@@ -333,7 +348,8 @@ class WordPass:
     def _mixed_forms(self, entry: _Entry, letters: Sequence[int]) -> list[tuple[int, ...]]:
         """Strays are judged with the letters of a word only where they can be nothing else."""
         own = [letter for letter in letters if letter not in look.STRAYS]
-        is_sure = len(own) > 1 or (own and self._totals["Latin"] >= MUCH)
+        is_mixed = bool(own) or len(set(map(p.script, letters))) > 1
+        is_sure = len(own) > 1 or (is_mixed and self._totals[_top(self._totals)] >= MUCH)
         if len(own) == len(letters) or (is_sure and not entry.is_glued):
             return in_one_script(letters, self._totals)
         found = iter(in_one_script(own, self._totals) if own else [])

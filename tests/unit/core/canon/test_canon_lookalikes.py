@@ -6,7 +6,9 @@ Encoders of our own write the same 40 bits by each channel; two payloads must cl
 
 from __future__ import annotations
 
+import re
 import time
+from random import Random
 
 import pytest
 
@@ -184,6 +186,9 @@ STRICT = [
     ("what stays in a word lets the rest be told", "they \u03b1\u0440\u0440ly TN\u0046\u03b1 \u03a4NF\u03b1", "they \u03b1pply TNF\u03b1 TNF\u03b1", ["MIXED_SCRIPT"]),
     ("capitals and small letters apart", "USB\u043aабель US\u0412\u043aабель", "USB\u043aабель USB\u043aабель", ["MIXED_SCRIPT"]),
     ("an article in a text of Latin", MUCH + " \u0430 car, \u0410 car, \u0406 am, \u04121 and \u00ab\u0430\u00bb \u0432", MUCH + " a car, A car, I am, B1 and \u00ab\u0430\u00bb \u0432", ["WHOLE_SCRIPT"]),
+    ("single letters in Russian and Greek", RUSSIAN + " \u1d0e \u13fc \u03ba a C", RUSSIAN + " \u0438 \u0432 \u03ba a C", ["WHOLE_SCRIPT"]),
+    ("short words of Greek", "Όλοι οι άνθρωποι μας \u03bd\u0430 κ\u0061ι Δp", "Όλοι οι άνθρωποι μας να και Δp", ["MIXED_SCRIPT"]),
+    ("a word of letters of several scripts that nobody mixes", MUCH + " 5 \u2d39\u144c\U000104b4 for", MUCH + " 5 EUR for", ["MIXED_SCRIPT"]),
     ("a letter alone without much evidence", "take \u0430 car", "take \u0430 car", []),
     ("a low quote that is a comma", "one\u201a two \u201aso\u2018", "one, two 'so'", ["PUNCT_TWIN", "TYPOGRAPHY"]),
     ("hyphens and stops between digits", "555\u20101234 1\u20245", "555-1234 1.5", ["PUNCT_TWIN"]),
@@ -231,6 +236,38 @@ def test_code_is_looked_at_and_stays():
     found = canonicalize(text, media_type="text/x-code", profile="strict")
     assert found.bytes.decode() == text
     assert {finding.code for finding in found.findings} == {"CODE_MIXED", "TYPOGRAPHY"}
+
+
+GREEK_TEXT = (
+    "Όλοι οι άνθρωποι γεννιούνται ελεύθεροι και ίσοι στην αξιοπρέπεια και τα δικαιώματα. Είναι προικισμένοι με λογική και "
+    "συνείδηση, και οφείλουν να συμπεριφέρονται μεταξύ τους με πνεύμα αδελφοσύνης. "
+)
+WORD = re.compile("[^\\W\\d_]{4,}")
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    ("script", "cover"), [("Latin", ENGLISH * 2), ("Cyrillic", RUSSIAN * 2), ("Greek", GREEK_TEXT * 2)], ids=["en", "ru", "el"]
+)
+def test_an_encoder_that_has_read_our_classes_carries_nothing(script, cover, seed):
+    """Any letter of a word of four letters or more for any other one of its class, half of them, but never a whole word."""
+    choices = {}
+    for targets, others in look._CLASSES:
+        for point in targets:
+            if look.word_script(point) == script:
+                found = {chr(other) for other in targets + others if look.word_script(other) != script}
+                choices.setdefault(chr(point), set()).update(found)
+    random = Random(seed)
+
+    def swapped(hit):
+        found = "".join(
+            random.choice(sorted(choices[char])) if choices.get(char) and random.random() < 0.5 else char for char in hit.group()
+        )
+        return found if any(map(str.__eq__, found, hit.group())) else hit.group()[0] + found[1:]
+
+    raw = WORD.sub(swapped, cover)
+    assert sum(one != other for one, other in zip(raw, cover, strict=True)) > 80
+    assert canonicalize(raw, profile="strict").bytes == canonicalize(cover, profile="strict").bytes
 
 
 SHORT = [
