@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Profile strict writes what begins so in another form, where white space is layout.
 _LAYOUT = ("  ", "\t", "\n\n\n", "\n ")
 # Of as many characters at most one is not ASCII, to be counted.
-_FEW = 8
+_FEW = 3
 
 
 def glance(raw: bytes, ending: Ending, *, is_strict: bool, is_plain: bool) -> tuple[Finding, ...] | None:
@@ -80,6 +80,8 @@ def _count(text: str, others: str, codes: Mapping[str, str | None], *, is_plain:
     """Report what is reported wherever it stands, and runs of white space."""
     found: list[Finding] = []
     run = find_run(text.rstrip("\n")) if is_plain else None
+    if run is None and not codes:
+        return ()
     for code in sorted({code for code in codes.values() if code} | ({"TYPOGRAPHY"} if run else set())):
         chars = [char for char in codes if codes[char] == code]
         count = sum(map(others.count, chars))

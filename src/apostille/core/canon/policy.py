@@ -78,7 +78,7 @@ class Policy:
     @property
     def for_text(self) -> Policy:
         """What of it acts on types without links: the text options alone."""
-        return Policy(text=self.text)
+        return Policy(text=self.text) if self.text is not DEFAULT_TEXT else DEFAULT
 
     def takes_image(self, host: str) -> bool:
         """Tell that an image may be loaded from a host."""
