@@ -5,7 +5,8 @@
 #
 # From Debian: Go and golang.org/x/mod (the checksum database's note and tlog packages), npm with the Node to run it,
 # openssl. From npm, pinned by hash in tests/interop/node/package-lock.json: a Node 24, @sigstore/verify,
-# @noble/post-quantum, openai, and CPython 3.12 and 3.13 as WebAssembly (pyodide). Everything built or fetched goes below ${APOSTILLE_BUILD:-.build}/interop.
+# @noble/post-quantum, openai, and CPython 3.12 and 3.13 as WebAssembly (pyodide). Everything built or fetched goes
+# below ${APOSTILLE_BUILD:-.build}/interop.
 #
 # May be run again at any time; what is up to date stays. The Python verifiers come with requirements/test.txt.
 set -eu

@@ -1,6 +1,7 @@
 """The canonical bytes and findings of a fixed corpus do not change (canonical.md section 1, decisions 3; section 13 "determinism").
 
-A change here is a new profile number. The same digest must come from every supported Python: tests/interop/test_other_pythons.py asks the other ones.
+A change here is a new profile number. The same digest must come from every supported Python: tests/interop/test_other_pythons.py
+asks the other ones.
 """
 
 from __future__ import annotations
