@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 
 from apostille.core.canon.alphabet import ASTRAL, BOM, CONTROL, KINDS, LF, MODIFIER, PLAIN, SP, SPACE, char_class, find_trouble
 from apostille.core.canon.bidi import BidiPass
+from apostille.core.canon.drops import DropPass
 from apostille.core.canon.findings import SEVERITIES, Finding, Lane
 from apostille.core.canon.folding import Folding
 from apostille.core.canon.options import DEFAULT_TEXT
-from apostille.core.canon.passes import DropPass, EntryPass, EscapePass, NeighborPass, Token
+from apostille.core.canon.passes import EntryPass, EscapePass, NeighborPass, Token
 from apostille.core.canon.properties import WHITE_SPACE
 from apostille.core.canon.sightings import SightingPass
 from apostille.core.canon.tails import MAX_RUN, Ending, TailPass
