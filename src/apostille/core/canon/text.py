@@ -183,8 +183,9 @@ class TextEngine:
         for step in self._early:
             step.end()
         self._unit.settle()
-        self._bidi.end(self._position)
         manifest = self._drops.kept
+        # What is put in at the end of the text comes before a manifest.
+        self._bidi.end(self._position if manifest is None else manifest.position)
         if manifest is not None:
             self._ledger.keep("C2PA_KEEP", BOM, manifest.position, bits=manifest.bits)
             self._emit(manifest.text)
