@@ -388,4 +388,6 @@ class WordPass:
 
 def _is_of_other_script(point: int) -> bool:
     """Tell a letter, digit or mark of a script that ends a word: a stray beside it is one of its own letters."""
-    return point > 0x7F and not look.word_script(point) and p.script(point) not in (p.COMMON, p.INHERITED)
+    if point <= 0x7F or point in p.WHITE_SPACE:  # U+1680 is of Ogham, and may go at the end of a line
+        return False
+    return not look.word_script(point) and p.script(point) not in (p.COMMON, p.INHERITED)
