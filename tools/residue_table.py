@@ -5,7 +5,8 @@
 FOLDER is what tools/harm-setup.sh has made. The text of each language (declarations, gettext catalogues, names and patterns of
 CLDR) is cleaned and cut into pieces of 1,000 characters, and in each the canonicalizer says what it keeps, by kind and script. A row
 holds the bits per 1,000 characters that 19 of 20 pieces of the densest language do not exceed, and which language that was.
-Kinds that stay under the common quota everywhere have no row; a kind whose script is not looked at has ``*``. ``tools/canon_tables.py`` makes the quotas of it.
+Kinds that stay under the common quota everywhere have no row; a kind whose script is not looked at has ``*``.
+``tools/canon_tables.py`` makes the quotas of it.
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ def changes(findings):
 @example("\ufbec\ufbec", False)
 @example("\u1d1b\u029c\u1d07 \u0430\u043e", False)
 @example("ꮁ гора οꮁ \u0430\u043e", False)
+@example("\u05e1IJ\u1680", False)
 def test_every_text_keeps_the_laws(text, is_file):
     raw = text.encode()
     found = canonicalize(raw, profile="strict", is_file=is_file)

@@ -9,7 +9,8 @@ Passes of the profiles ``apostille-safe/1`` and ``apostille-strict/1``, in order
     P0  text       strict UTF-8 (ENC_INVALID, an error: never repaired)
     P1  passes     terminal escapes, overstrike, controls
     P2  passes     line ends to LF
-    P3  passes     what draws nothing wherever it stands; fillers, blanks and tags without their neighbor
+    P3  drops      what draws nothing wherever it stands, C2PA manifests
+        passes     fillers, blanks and tags without their neighbor
     P4  units      marks over 30, marks of another script; NFC
     P5  rules      joiners, selectors and other contextual characters; back to P4 until stable
     P6  bidi       controls that move nothing, overrides

@@ -114,7 +114,6 @@ def _kinds() -> bytes:
 
 
 KINDS = _kinds()
-ASCII_CONTROLS = bytes(sorted(point for point in CONTROLS if point < 0x80))
 
 MAX_MARKS = 30
 # A mark has at most three parts, and a base at most three marks inside it (held by a test): eight marks in a row make 27 at
@@ -130,6 +129,10 @@ _BLOCKS = (
     *((0xA80, 0xAFF), (0xC80, 0xCFF), (0xD00, 0xD7F), (0xA00, 0xA7F), (0xB00, 0xB7F), (0xD80, 0xDFF), (0x1000, 0x109F)),
     *((0xF00, 0xFFF), (0x1780, 0x17FF), (0xE80, 0xEFF), (0x700, 0x74F), (0x780, 0x7BF)),
 )
+
+
+# All that is outside the BMP, as the inside of a character class.
+ASTRAL = "\U00010000-\U0010ffff"
 
 
 def char_class(points: Iterable[int], *, is_bmp: bool = False) -> str:
@@ -163,7 +166,7 @@ def _plain_runs() -> str:
 def _reasons(*, is_bmp: bool) -> str:
     """Write the reasons why a character that has just been read may have to change, or change what stands before it."""
     # Behind the character itself a class may take too much: that costs a look by the passes, never a wrong result.
-    before = _ASTRAL if is_bmp else ""
+    before = ASTRAL if is_bmp else ""
     always = _kind_class(SINGLETON, BRAILLE_BLANK, is_bmp=is_bmp)
     combining, marks, may, explicit = (
         char_class(points, is_bmp=is_bmp) for points in (n.COMBINING.keys(), n.MARKS, n.MAY_COMPOSE, p.EXPLICIT_MARKS)
@@ -183,13 +186,12 @@ def _reasons(*, is_bmp: bool) -> str:
 # The first class decides the speed: a search for one class runs without interpreting the pattern, and inside the BMP a class is
 # a bitmap. Ranges above it are tried one after another, so the first class takes all of them, and the long plain runs (emoji,
 # Han, mathematical letters) are let go next.
-_ASTRAL = "\U00010000-\U0010ffff"
 _SPACES = char_class(p.WHITE_SPACE)
 _TROUBLE = re.compile(
-    f"[\n{_kind_class(MARK, BRAILLE_BLANK, is_bmp=True)}{_ASTRAL}]"
+    f"[\n{_kind_class(MARK, BRAILLE_BLANK, is_bmp=True)}{ASTRAL}]"
     f"(?:(?<=[{_SPACES}]\n)(?<!\n\n)"
-    f"|(?<![\n{_ASTRAL}])(?:{_reasons(is_bmp=True)})"
-    f"|(?<=[{_ASTRAL}])(?<![{_plain_runs()}])(?:{_reasons(is_bmp=False)}))",
+    f"|(?<![\n{ASTRAL}])(?:{_reasons(is_bmp=True)})"
+    f"|(?<=[{ASTRAL}])(?<![{_plain_runs()}])(?:{_reasons(is_bmp=False)}))",
     re.DOTALL,
 )
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Profile strict writes what begins so in another form, where white space is layout.
 _LAYOUT = ("  ", "\t", "\n\n\n", "\n ")
-# Of as many characters at most one is not ASCII, to be counted.
+# To be counted, at most one of so many characters is not ASCII.
 _FEW = 3
 
 

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 SHOWN_BYTES = 64
-
+# So many at a time go into the hash.
 _HASHED_BYTES = 1_024
 
 C2PA_START = 0xFEFF
 C2PA_MAGIC = b"C2PATXT\0"
-C2PA_HEADER = len(C2PA_MAGIC) + 1 + 4
 C2PA_LENGTH_BYTES = 4
+# Selectors before the manifest itself: one of them is the version.
+C2PA_HEADER = len(C2PA_MAGIC) + 1 + C2PA_LENGTH_BYTES
 
 
 @dataclass(frozen=True, slots=True)

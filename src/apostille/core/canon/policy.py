@@ -57,7 +57,7 @@ class Policy:
         """Refuse what is no list of hosts.
 
         Raises:
-            ConfigurationError: A host that is spelt otherwise, too many of them, or another word for ``queries``.
+            ConfigurationError: A host that is spelt otherwise, too many of them, or another word for ``queries`` or ``markup``.
         """
         for name, hosts in (("image_hosts", self.image_hosts), ("link_hosts", self.link_hosts)):
             if len(hosts) > MAX_HOSTS:

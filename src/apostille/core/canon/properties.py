@@ -74,7 +74,6 @@ _SCRIPTS = RangeMap(properties.SCRIPTS, COMMON)
 _EXTENSIONS = RangeMap(properties.SCRIPT_EXTENSIONS, "")
 _JOINING = RangeMap(properties.JOINING, "U")
 _LETTERS = RangeMap("L:" + properties.LETTERS.replace(" ", ","), "")
-_ASSIGNED = RangeMap("A:" + properties.ASSIGNED.replace(" ", ","), "")
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -73,7 +73,7 @@ def any_letter() -> str:
 @cache
 def _pattern(scripts: frozenset[str]) -> re.Pattern[str]:
     # Outside the BMP nothing is quiet: then each class is a bitmap.
-    hangs_on = a.char_class(_HANGS_ON, is_bmp=True) + "\U00010000-\U0010ffff"
+    hangs_on = a.char_class(_HANGS_ON, is_bmp=True) + a.ASTRAL
     words = "".join(
         f"[{a.char_class(set(letters(script)) - _LOUD)}]++(?![{any_letter()}{hangs_on}])|"
         for script in sorted(scripts, key=("Latin", "Cyrillic", "Greek", *sorted(look.SCRIPTS)).index)

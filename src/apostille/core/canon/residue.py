@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 # Bits per 1,000 characters. For a kind in a script that the corpora of ordinary text have, the quota is what 19 of 20 pieces of
 # the densest language do not exceed, and half as much again (tools/residue_table.py). Other kinds are so rare in ordinary text
-# that the common quota is enough; emoji, Han names and Mongolian, which the corpora have little of, come in messages and lists.
+# that the common quota is enough; emoji, Han names and Mongolian, which the corpora have little of, come in messages and lists;
+# no-break spaces stay only by an option, in French.
 QUOTA = 60
 QUOTAS = {"MVS_KEEP": 250, "FVS_KEEP": 250, "VS_KEEP": 300, "IVS_KEEP": 300, "SPACE_KEEP": 250}
 # The script of kinds for which none is counted.

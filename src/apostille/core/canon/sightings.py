@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from apostille.core.canon import lookalikes as look
 from apostille.core.canon import properties as p
-from apostille.core.canon.alphabet import char_class
+from apostille.core.canon.alphabet import ASTRAL, char_class
 from apostille.core.canon.findings import SHOWN
 from apostille.core.canon.normalize import COMBINING, DECOMPOSITIONS, decompose
 from apostille.core.canon.quiet import ENOUGH, any_letter, count_free, letters
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from apostille.core.canon.units import Piece
 
 MAX_STRETCH = 4_096
-MAX_INDEX = 1 << 62
 _MAX_WORDS = 32
+_MAX_INDEX = 1 << 62  # more than any byte offset
 _ENDS = " \n\u3001\u3002"
 _SPACES = " \t\n\u3000"  # no stretch begins with one: what it is depends on what stands before it
 
@@ -99,9 +99,8 @@ _NEAR = [*look.SPACES, *look.PUNCTUATION, *look.FULLWIDTH, *look.TECHNICAL, *COM
 _MARKED = {*COMBINING, *(point for point, parts in DECOMPOSITIONS.items() if not COMBINING.keys().isdisjoint(parts))}
 # One class first, with all that is outside the BMP as one range: a search for it runs without interpreting the pattern, and the
 # class is a bitmap and one comparison.
-_ASTRAL = "\U00010000-\U0010ffff"
 _SIGHT = re.compile(
-    f"[{char_class(_NEAR, is_bmp=True)}{_ASTRAL}](?:(?<=[{char_class(COMBINING)}])(?<=[{char_class(_MARKED)}].)(?P<mark>)"
+    f"[{char_class(_NEAR, is_bmp=True)}{ASTRAL}](?:(?<=[{char_class(COMBINING)}])(?<=[{char_class(_MARKED)}].)(?P<mark>)"
     f"|(?<![{char_class(COMBINING)}])(?:"
     f"(?<=[{char_class(look.SPACES)}])(?P<space>)"
     f"|(?<=[{char_class(look.PUNCTUATION)}])(?:(?<=[A-Za-z].)|(?=[A-Za-z]))(?P<punctuation>)"
@@ -130,7 +129,7 @@ _ARABIC_SETS = {
 _ALONE = {chr(point): code for point, (code, _) in look.FOLDS.items()}
 _BESIDE = frozenset(map(chr, _NEAR))
 _SETS = frozenset().union(*_ARABIC_SETS.values())
-_LOUD = re.compile(f"[{char_class(map(ord, {*_ALONE, *_BESIDE, *_SETS}), is_bmp=True)}{_ASTRAL}]")
+_LOUD = re.compile(f"[{char_class(map(ord, {*_ALONE, *_BESIDE, *_SETS}), is_bmp=True)}{ASTRAL}]")
 
 
 def code_alone(char: str) -> str | None:
@@ -241,7 +240,7 @@ class Sightings:
         return byte + len(self._text[start:index].encode("utf-8"))
 
     def _raw(self, index: int) -> tuple[int, int, int]:
-        return self._places[bisect_right(self._places, (index, MAX_INDEX, 0)) - 1]
+        return self._places[bisect_right(self._places, (index, _MAX_INDEX, 0)) - 1]
 
     def _span(self, start: int, word: str) -> tuple[int, int]:
         """Give the bytes of a word in the raw value; what was dropped inside it is between them."""
@@ -309,11 +308,11 @@ class Sightings:
         index = 0
         while (index := _end(_whole_words().match(text, index))) < len(text):
             word = text[index : _end(_word().match(text, index))]
-            letters = [ord(char) for char in word if look.word_script(ord(char))]
-            scripts = set(map(look.word_script, letters))
-            target = mixed_target(letters, Counter())
+            points = [ord(char) for char in word if look.word_script(ord(char))]
+            scripts = set(map(look.word_script, points))
+            target = mixed_target(points, Counter())
             # Formulas: a Greek letter beside one or two Latin ones.
-            is_formula = len(letters) < GREEK_LETTERS and "Greek" in scripts and target in ("", "Greek")
+            is_formula = len(points) < GREEK_LETTERS and "Greek" in scripts and target in ("", "Greek")
             if not is_formula and (look.STRAY not in scripts or target):
                 self._report("MIXED_SCRIPT", word, self._span(start + index, word), target)
             index += len(word)

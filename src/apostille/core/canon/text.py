@@ -6,8 +6,9 @@ Most text goes straight through. A chunk of clean text is passed on as it is; in
 where something may have to change, what lies before it is passed on, and the passes see only the characters from the last plain
 one before that place to the next plain one behind it. What they decide does not depend on where the input was cut.
 
-Held back at most: three bytes of an unfinished character, an open escape sequence (4,096 characters), one unit, a bidi window
-and a run of white space (4,096 characters).
+Held back at most: three bytes of an unfinished character, an open escape sequence (4,096 characters), one unit with a row of
+selectors (4,096), a bidi window, and a run of white space (4,096 characters); with option ``c2pa`` a manifest (1 MiB), and under
+profile ``strict`` what waits for evidence (``words.MAX_HELD``).
 
 Spec: canonical.md sections 5, 11 and 12.
 """
@@ -17,12 +18,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from apostille.core.canon.alphabet import BOM, CONTROL, KINDS, LF, MODIFIER, PLAIN, SP, SPACE, char_class, find_trouble
+from apostille.core.canon.alphabet import ASTRAL, BOM, CONTROL, KINDS, LF, MODIFIER, PLAIN, SP, SPACE, char_class, find_trouble
 from apostille.core.canon.bidi import BidiPass
+from apostille.core.canon.drops import DropPass
 from apostille.core.canon.findings import SEVERITIES, Finding, Lane
 from apostille.core.canon.folding import Folding
 from apostille.core.canon.options import DEFAULT_TEXT
-from apostille.core.canon.passes import DropPass, EntryPass, EscapePass, NeighborPass, Token
+from apostille.core.canon.passes import EntryPass, EscapePass, NeighborPass, Token
 from apostille.core.canon.properties import WHITE_SPACE
 from apostille.core.canon.sightings import SightingPass
 from apostille.core.canon.tails import MAX_RUN, Ending, TailPass
@@ -42,7 +44,7 @@ _SPACES = "".join(map(chr, sorted(WHITE_SPACE)))
 # What most text is made of, and no rule of profile ``safe`` changes by itself.
 ORDINARY = bytes([0x09, LF, *range(SP, 0x7F)])
 _LINE_TAIL = re.compile(b"\n(?<=[ \t]\n)")
-_OTHER_KINDS = re.compile(f"[{char_class(point for point in range(0x10000) if KINDS[point] != PLAIN)}\U00010000-\U0010ffff]")
+_OTHER_KINDS = re.compile(f"[{char_class(point for point in range(0x10000) if KINDS[point] != PLAIN)}{ASTRAL}]")
 
 
 def _bidi(ledger: Ledger, following: Following) -> BidiPass:
@@ -181,8 +183,9 @@ class TextEngine:
         for step in self._early:
             step.end()
         self._unit.settle()
-        self._bidi.end(self._position)
         manifest = self._drops.kept
+        # What is put in at the end of the text comes before a manifest.
+        self._bidi.end(self._position if manifest is None else manifest.position)
         if manifest is not None:
             self._ledger.keep("C2PA_KEEP", BOM, manifest.position, bits=manifest.bits)
             self._emit(manifest.text)

@@ -1,8 +1,9 @@
 """Words with letters of another script, judged by evidence (MIXED_SCRIPT, WHOLE_SCRIPT, TECH_LETTER, DIGIT_SET, ARABIC_LETTER).
 
-*Twins* are letters of two scripts that look the same; letters without a twin are evidence of their script. Only twins are
-exchanged, so the evidence is the same on a second run. It is counted from the start of the text to 256 characters behind the
-word; marks, white space and invisible characters do not count as characters here, since later passes may change their number.
+*Twins* are letters of two scripts that look the same; others are only taken for a letter of another script, and become it in a
+word of several scripts. Letters that are neither are evidence of their script. They are never exchanged, so the evidence is the
+same on a second run. It is counted from the start of the text to 256 characters behind the word; marks, white space and invisible
+characters do not count as characters here, since later passes may change their number.
 
 =================  =================================================================================================
 mixed word         becomes the script in which all its other letters have a form: the one with most letters of its own in the
@@ -40,14 +41,16 @@ if TYPE_CHECKING:
 
 LOOK_AHEAD = 256
 PHONETIC_REACH = 32
-MAX_LETTERS = 64
+MAX_LETTERS = 64  # of one word; what is longer is judged in pieces
 # Tokens held: 256 characters with their marks and the white space between them, in any text that is no attack.
 MAX_HELD = 16_384
+# A word of fewer letters may be a formula.
 GREEK_LETTERS = 4
 # Letters of other scripts stand in no formula.
 _FORMULA_SCRIPTS = frozenset({"Latin", "Greek", "Cyrillic", "Armenian"})
+# Decisions on one word until it stands; one that does not stand then stays as it was.
 MAX_TURNS = 4
-# Letters of Latin that make up a text of it: a few sentences.
+# Letters only of one script that make up a text of it: a sentence or two.
 MUCH = 32
 _CODES = {"mixed": "MIXED_SCRIPT", "whole": "WHOLE_SCRIPT", "single": "WHOLE_SCRIPT", "technical": "TECH_LETTER"}
 _HANGS_ON = a.CONTEXTUAL | a.BIDI_CONTROLS | MARKS
@@ -385,4 +388,6 @@ class WordPass:
 
 def _is_of_other_script(point: int) -> bool:
     """Tell a letter, digit or mark of a script that ends a word: a stray beside it is one of its own letters."""
-    return point > 0x7F and not look.word_script(point) and p.script(point) not in (p.COMMON, p.INHERITED)
+    if point <= 0x7F or point in p.WHITE_SPACE:  # U+1680 is of Ogham, and may go at the end of a line
+        return False
+    return not look.word_script(point) and p.script(point) not in (p.COMMON, p.INHERITED)

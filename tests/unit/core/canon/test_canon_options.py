@@ -189,6 +189,14 @@ def test_one_manifest_stays_at_the_end(text, expected, profile):
     assert canonicalize(text, profile=profile).bytes.decode() == expected.partition("\ufeff")[0]
 
 
+@pytest.mark.parametrize("kind", [{}, {"profile": "strict"}, {"is_file": True}, {"media_type": "text/markdown"}])
+@pytest.mark.parametrize("end", ["", " \n"])
+def test_what_is_open_is_closed_before_the_manifest(end, kind):
+    """An embedding that shows becomes an isolate, and the text ends inside it."""
+    found = clean(f"\u202b/\u2640{M}{end}", KEEP, **kind)
+    assert ascii(found.bytes.decode()) == ascii(f"\u2067/\u2640\u2069{M}")
+
+
 def test_a_kept_manifest_is_on_record_and_counted():
     found = clean(f"abc{M}{selectors(bytes([0, 255, 255, 255]))}", KEEP)
     first, counted = found.findings
