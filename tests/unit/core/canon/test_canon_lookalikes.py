@@ -270,6 +270,16 @@ def test_an_encoder_that_has_read_our_classes_carries_nothing(script, cover, see
     assert canonicalize(raw, profile="strict").bytes == canonicalize(cover, profile="strict").bytes
 
 
+@pytest.mark.parametrize("beside", [chr(point) for point in sorted({*look.PUNCTUATION, *look.FULLWIDTH, 0x1680})], ids=ascii)
+def test_what_is_written_otherwise_beside_a_letter_changes_nothing_the_second_time(beside):
+    """Punctuation that looks like ASCII is written after the words are judged, and some of it has a script of its own."""
+    for word in ("l\U0001028aa", "\U0001028ala", "\u0430", "\u0430b\U0001028a"):
+        for text in (f"a{beside}{word}", f"{word}{beside}a", f"{word}{beside} a", f"{beside}{word}{beside}", f"{word}{beside}"):
+            for before in ("", "much milk, quick kumquat mimicks; " * 4):
+                found = canonicalize(before + text, profile="strict").bytes
+                assert canonicalize(found, profile="strict").bytes == found, ascii(text)
+
+
 SHORT = [
     "p\u0430y \u0441\u043e",
     "\u2014\u201ca\u2026\u201d\u201ab",
