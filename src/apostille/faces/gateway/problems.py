@@ -36,7 +36,7 @@ _PARAM = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,128}")
 
 
 def upstream_problem(received: Received, cleaning: Cleaning) -> tuple[Refusal, tuple[Finding, ...]]:
-    """Return the refusal that stands for an upstream's error, and the findings of its message, cleaned as texts of answers are."""
+    """Return the refusal that stands for an upstream's error, and the findings of its message, cleaned as answers are."""
     status = received.status
     if not 400 <= status <= 599:
         message = f"the upstream answered with status {status}, which is neither an answer nor an error"

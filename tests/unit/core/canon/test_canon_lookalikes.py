@@ -280,6 +280,21 @@ def test_what_is_written_otherwise_beside_a_letter_changes_nothing_the_second_ti
                 assert canonicalize(found, profile="strict").bytes == found, ascii(text)
 
 
+FOLDED = [
+    ("a mark behind one that a letter brings", "\ufd3c\u064b"),
+    ("a mark behind one that the last of two letters brings", "\u01c4\u030ca"),
+    ("a stray before a numeral", "that quick market took milk. \u15af\u217b\u2caa"),
+    ("a word before a letter-like sign", "that quick market took milk. pop\u2111\u2caa"),
+]
+
+
+@pytest.mark.parametrize("text", [text for _, text in FOLDED], ids=[why for why, _ in FOLDED])
+def test_what_becomes_letters_and_marks_is_that_the_first_time(text):
+    found = canonicalize(text, profile="strict")
+    assert canonicalize(found.bytes, profile="strict").bytes == found.bytes
+    assert apply_edits(text.encode(), found.findings) == found.bytes
+
+
 SHORT = [
     "p\u0430y \u0441\u043e",
     "\u2014\u201ca\u2026\u201d\u201ab",
