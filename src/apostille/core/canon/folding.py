@@ -14,6 +14,7 @@ Spec: canonical.md sections 5 and 7.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from apostille.core.canon import alphabet as a
@@ -144,7 +145,9 @@ class FoldPass:
         if token.point == look.LOW_QUOTE and _ascii_kind(self._last):
             found = "PUNCT_TWIN", (look.COMMA,)  # one that opens stands behind a space or a bracket
         if token.point not in _TRANSPARENT:
-            self._marks = [part for part in decompose(token.point)[1:] if part in MARKS]
+            self._marks = []
+            for part in chain.from_iterable(map(decompose, found[1] if found else (token.point,))):
+                self._marks = [*self._marks, part] if part in MARKS else []
         if found is None:
             self._push(token)
             return

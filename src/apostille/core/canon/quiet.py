@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 # Evidence is counted up to here; more changes nothing.
 ENOUGH = 4_096
 _ASTRAL = 0x10000
-# Behind one of these the character before it is not settled.
-_HANGS_ON = n.MARKS | n.MAY_COMPOSE | a.CONTEXTUAL | a.BIDI_CONTROLS
+# Behind one of these the character before it is not settled; what becomes letters goes on with its word.
+_HANGS_ON = (n.MARKS | n.MAY_COMPOSE | a.CONTEXTUAL | a.BIDI_CONTROLS).union(
+    point for point, (_, parts) in look.FOLDS.items() if look.word_script(parts[0])
+)
 _LOUD = (
     frozenset(look.FOLDS)
     | look.SPACES

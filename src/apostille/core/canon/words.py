@@ -64,7 +64,9 @@ _SINGLE = frozenset(
         "AEIOUYaeiouy\u0410\u0412\u0418\u041a\u041e\u0421\u0423\u0430\u0432\u0438\u043a\u043e\u0441\u0443\u0397\u039f\u03b7\u03bf",
     )
 )
-_BESIDE = _DIGITS | frozenset(map(ord, "',.;:!?)")) | p.WHITE_SPACE
+_MARKS = frozenset(map(ord, "',.;:!?)"))
+# What is written as one of these later is one already: a second run must judge as the first did.
+_BESIDE = _DIGITS | _MARKS | p.WHITE_SPACE | {point for point, parts in look.PUNCTUATION.items() if _MARKS.issuperset(parts)}
 # A small Greek letter before one of these is a quantity and its index: of wave numbers, of densities.
 _INDICES = frozenset({"max", "min", "tot", "eff", "obs", "exp", "ref", "rel", "air"})
 
@@ -387,7 +389,9 @@ class WordPass:
 
 
 def _is_of_other_script(point: int) -> bool:
-    """Tell a letter, digit or mark of a script that ends a word: a stray beside it is one of its own letters."""
-    if point <= 0x7F or point in p.WHITE_SPACE:  # U+1680 is of Ogham, and may go at the end of a line
-        return False
-    return not look.word_script(point) and p.script(point) not in (p.COMMON, p.INHERITED)
+    """Tell a letter, digit or mark of a script that ends a word: a stray beside it is one of its own letters.
+
+    Punctuation and white space (U+1680 is of Ogham) are none, whatever their script: they may be written otherwise later.
+    """
+    is_written = point > 0x7F and point not in look.PUNCTUATION and point not in p.WHITE_SPACE
+    return is_written and not look.word_script(point) and p.script(point) not in (p.COMMON, p.INHERITED)

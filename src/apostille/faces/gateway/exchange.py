@@ -148,7 +148,7 @@ class Exchange:
         if refusal is not None:
             return await self._fail(refusal)
         if self._received.status != 200:
-            return await self._fail(*problems.upstream_problem(self._received))
+            return await self._fail(*problems.upstream_problem(self._received, self._cleaning))
         expected = chat.EVENT_STREAM if request.streamed else chat.JSON
         if self._received.media_type != expected or self._received.charset not in {"utf-8", "utf8"}:
             message = f"the upstream's answer is not of type {expected} in UTF-8"

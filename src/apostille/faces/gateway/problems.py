@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from apostille.core.canon import canonicalize
 from apostille.errors import (
     ApostilleError,
     CanonicalizationError,
@@ -29,20 +28,21 @@ from apostille.faces.gateway.wire import Refusal
 
 if TYPE_CHECKING:
     from apostille.core.canon import Finding
+    from apostille.faces.gateway.cleaning import Cleaning
     from apostille.faces.gateway.upstream import Received
 
 MAX_MESSAGE_CHARACTERS = 2000
 _PARAM = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,128}")
 
 
-def upstream_problem(received: Received) -> tuple[Refusal, tuple[Finding, ...]]:
-    """Return the refusal that stands for an upstream's error, and the findings of its message."""
+def upstream_problem(received: Received, cleaning: Cleaning) -> tuple[Refusal, tuple[Finding, ...]]:
+    """Return the refusal that stands for an upstream's error, and the findings of its message, cleaned as answers are."""
     status = received.status
     if not 400 <= status <= 599:
         message = f"the upstream answered with status {status}, which is neither an answer nor an error"
         return Refusal(502, "malformed_upstream", message, called=True), ()
     error = _error(received)
-    message, findings = _message(error.get("message"))
+    message, findings = _message(error.get("message"), cleaning)
     return (
         Refusal(
             status=status,
@@ -111,11 +111,12 @@ def _error(received: Received) -> dict[str, Any]:
     return error if error.get("message") else {**error, "message": error.get("detail")}
 
 
-def _message(text: Any) -> tuple[str, tuple[Finding, ...]]:
+def _message(text: Any, cleaning: Cleaning) -> tuple[str, tuple[Finding, ...]]:
     if not isinstance(text, str):
         return "", ()
     try:
-        found = canonicalize(wire.join_surrogates(text[:MAX_MESSAGE_CHARACTERS], spec="upstream error").encode("utf-8"))
+        shown = wire.join_surrogates(text[:MAX_MESSAGE_CHARACTERS], spec="upstream error")
+        found = cleaning.apply(shown.encode("utf-8"), cleaning.media_type)
     except ApostilleError:
         return "", ()
     return found.bytes.decode("utf-8"), found.findings

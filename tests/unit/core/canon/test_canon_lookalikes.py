@@ -270,6 +270,31 @@ def test_an_encoder_that_has_read_our_classes_carries_nothing(script, cover, see
     assert canonicalize(raw, profile="strict").bytes == canonicalize(cover, profile="strict").bytes
 
 
+@pytest.mark.parametrize("beside", [chr(point) for point in sorted({*look.PUNCTUATION, *look.FULLWIDTH, 0x1680})], ids=ascii)
+def test_what_is_written_otherwise_beside_a_letter_changes_nothing_the_second_time(beside):
+    """Punctuation that looks like ASCII is written after the words are judged, and some of it has a script of its own."""
+    for word in ("l\U0001028aa", "\U0001028ala", "\u0430", "\u0430b\U0001028a"):
+        for text in (f"a{beside}{word}", f"{word}{beside}a", f"{word}{beside} a", f"{beside}{word}{beside}", f"{word}{beside}"):
+            for before in ("", "much milk, quick kumquat mimicks; " * 4):
+                found = canonicalize(before + text, profile="strict").bytes
+                assert canonicalize(found, profile="strict").bytes == found, ascii(text)
+
+
+FOLDED = [
+    ("a mark behind one that a letter brings", "\ufd3c\u064b"),
+    ("a mark behind one that the last of two letters brings", "\u01c4\u030ca"),
+    ("a stray before a numeral", "that quick market took milk. \u15af\u217b\u2caa"),
+    ("a word before a letter-like sign", "that quick market took milk. pop\u2111\u2caa"),
+]
+
+
+@pytest.mark.parametrize("text", [text for _, text in FOLDED], ids=[why for why, _ in FOLDED])
+def test_what_becomes_letters_and_marks_is_that_the_first_time(text):
+    found = canonicalize(text, profile="strict")
+    assert canonicalize(found.bytes, profile="strict").bytes == found.bytes
+    assert apply_edits(text.encode(), found.findings) == found.bytes
+
+
 SHORT = [
     "p\u0430y \u0441\u043e",
     "\u2014\u201ca\u2026\u201d\u201ab",
