@@ -43,7 +43,7 @@ CODES = frozenset(
     ]
 )
 
-_ASTRAL = 0x10000
+FIRST_ASTRAL = 0x10000
 Map = dict[int, tuple[int, ...]]
 
 
@@ -86,7 +86,7 @@ for _targets, _others in _CLASSES:
         _IMPOSTORS.update(dict.fromkeys(((_point, p.script(_other)) for _point in _others), _other))
 _HAS_TWIN = frozenset(point for targets, _ in _CLASSES for point in targets)
 _LOOKS_LIKE = _HAS_TWIN.union(*(others for _, others in _CLASSES))
-STRAYS = frozenset(point for point in _LOOKS_LIKE if point >= _ASTRAL or p.script(point) not in SCRIPTS)
+STRAYS = frozenset(point for point in _LOOKS_LIKE if point >= FIRST_ASTRAL or p.script(point) not in SCRIPTS)
 
 # Small Greek letters that no formula uses, archaic ones and small capitals too; others stand for themselves in short words.
 _NO_FORMULA = frozenset({0x371, 0x377, 0x37B, 0x37D, 0x3BF, 0x3F2, 0x3F3, *range(0x1D26, 0x1D2B)})
@@ -130,7 +130,7 @@ def word_script(point: int) -> str:
     if point in STRAYS:
         return STRAY
     script = p.script(point)
-    return script if point < _ASTRAL and script in SCRIPTS and p.is_letter(point) and point not in PUNCTUATION else ""
+    return script if point < FIRST_ASTRAL and script in SCRIPTS and p.is_letter(point) and point not in PUNCTUATION else ""
 
 
 @lru_cache(maxsize=4_096)

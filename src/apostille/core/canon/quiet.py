@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 # Evidence is counted up to here; more changes nothing.
 ENOUGH = 4_096
-_ASTRAL = 0x10000
 # Behind one of these the character before it is not settled; what becomes letters goes on with its word.
 _HANGS_ON = (n.MARKS | n.MAY_COMPOSE | a.CONTEXTUAL | a.BIDI_CONTROLS).union(
     point for point, (_, parts) in look.FOLDS.items() if look.word_script(parts[0])
@@ -48,7 +47,7 @@ _LOUD = (
 def letters(script: str) -> tuple[int, ...]:
     """Give the letters of a script whose letters are taken for others; of strays those in the BMP."""
     if script == look.STRAY:
-        return tuple(sorted(point for point in look.STRAYS if point < _ASTRAL))
+        return tuple(sorted(point for point in look.STRAYS if point < look.FIRST_ASTRAL))
     return tuple(point for point in p.points_of_script(script) if look.word_script(point) == script)
 
 

@@ -92,11 +92,13 @@ def test_an_option_under_strict_and_in_json(why, settings, text, expected, kept)
     clean(f'{{"a":"{quoted}"}}', policy(**settings), media_type="application/json")
 
 
-@pytest.mark.parametrize(("why", "settings", "text", "expected", "kept"), CASES, ids=[case[0] for case in CASES])
+# No option of line ends acts in Markdown, and what is struck out there is not what is struck out in text.
+IN_MARKDOWN = [case for case in CASES if "eol" not in case[1] and "\b" not in case[2]]
+
+
+@pytest.mark.parametrize(("why", "settings", "text", "expected", "kept"), IN_MARKDOWN, ids=[case[0] for case in IN_MARKDOWN])
 def test_an_option_in_markdown(why, settings, text, expected, kept):
     del why
-    if "eol" in settings or "\b" in text:
-        pytest.skip("not in Markdown")
     found = clean(f"x {text} y *z*", policy(**settings), media_type="text/markdown")
     if expected is not None and not text.startswith("\u200b"):
         assert {f.code: f.count for f in found.findings if f.act == "keep"} == kept
